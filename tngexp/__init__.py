@@ -1,0 +1,26 @@
+"""tngexp: an experiment platform for learned image compression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["Codec", "__version__", "load"]
+
+if TYPE_CHECKING:
+    from tngexp.codec import Codec
+    from tngexp.io import load
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes a second to import: `tngexp.__version__` and `--help` should not wait for it.
+    if name == "load":
+        from tngexp.io import load
+
+        return load
+    if name == "Codec":
+        from tngexp.codec import Codec
+
+        return Codec
+    raise AttributeError(f"module 'tngexp' has no attribute '{name}'")

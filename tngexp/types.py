@@ -1,0 +1,159 @@
+"""What flows between the boxes of a codec: shapes, units and protocols.
+
+Shapes use ``B`` images, ``M`` latent channels, ``h × w`` latent positions and ``*S`` for "any
+trailing positions" (``h, w`` for a whole latent, ``n`` for a list of gathered positions).
+Images are RGB in [0, 1] unless a docstring says otherwise. Rates are in bits; ``bpp`` is always
+bits per pixel of the original image, padding included in the bits and excluded from the pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "MS_SSIM_MIN_SIDE",
+    "Cells",
+    "CodecOutput",
+    "ConfigError",
+    "Distribution",
+    "EntropyModelOutput",
+    "HyperTransform",
+    "Relaxed",
+    "ScalarQuantizer",
+    "TngexpError",
+    "Transform",
+    "lower_bound",
+]
+
+
+MS_SSIM_MIN_SIDE = 176
+"""Shortest side MS-SSIM is measured on, in pixels: four halvings of an 11-pixel window."""
+
+
+class TngexpError(Exception):
+    """Base of every error that is the user's to fix; entry points print it without a traceback."""
+
+
+class ConfigError(TngexpError):
+    """A configuration that cannot work; the message names the option and the fix."""
+
+
+class Cells(NamedTuple):
+    """Quantization cells a prior integrates its density over, in the residual domain y − μ.
+
+    The rate of an element is Σ_j weight_j · −log2(F(upper_j) − F(lower_j)); without weights each
+    element lies in exactly one cell.
+    """
+
+    lower: Tensor  # (B, M, *S), or (L, B, M, *S) with weights
+    upper: Tensor  # like lower
+    weight: Tensor | None = None  # (L, B, M, *S), sums to 1 over L
+
+
+class Relaxed(NamedTuple):
+    """What a quantizer makes of a residual: the decoder's view and the rate's view."""
+
+    decoded: Tensor  # (B, M, *S), what the decoder sees, still relative to the location
+    cells: Cells  # what the rate is charged for
+
+
+class ScalarQuantizer(Protocol):
+    """What a prior needs of a quantizer."""
+
+    def __call__(self, residual: Tensor) -> Relaxed:
+        """Quantize (B, M, *S): relaxed while training, hard otherwise."""
+
+    def quantize(self, residual: Tensor) -> Tensor:
+        """The symbol of each residual, int64."""
+
+    def dequantize(self, symbols: Tensor) -> Tensor:
+        """The reproduction point of each symbol, float32."""
+
+    def cells(self, symbols: Tensor) -> Cells:
+        """The cell of each symbol."""
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """The distribution of one latent element, per element, relative to its own location."""
+
+    location: Tensor  # broadcastable to (B, M, *S)
+
+    def likelihood(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """P(lower < y − location < upper) in float32, shape of ``lower``."""
+
+
+class EntropyModelOutput(NamedTuple):
+    """What a prior makes of a latent."""
+
+    y_hat: Tensor  # (B, M, h, w), the latent the synthesis transform receives
+    y_bits: Tensor  # (B, M, h, w), bits of each latent element
+    z_bits: Tensor | None  # (B, N, h/4, w/4), bits of the side latent; None without one
+
+
+class CodecOutput(NamedTuple):
+    """One forward pass: a reconstruction and what it costs."""
+
+    x_hat: Tensor  # (B, 3, H, W), nominally in [0, 1] but not clamped
+    y_bits: Tensor  # (B, M, h, w)
+    z_bits: Tensor | None  # (B, N, h/4, w/4)
+
+    def bits(self) -> Tensor:
+        """Total bits of each image, shape (B,)."""
+        bits = self.y_bits.flatten(1).sum(1)
+        if self.z_bits is not None:
+            bits = bits + self.z_bits.flatten(1).sum(1)
+        return bits
+
+    def bpp(self) -> Tensor:
+        """Bits per pixel of each image, shape (B,)."""
+        return self.bits() / (self.x_hat.shape[-2] * self.x_hat.shape[-1])
+
+
+class Transform(nn.Module):
+    """An analysis transform and its synthesis transform, chosen together as ``encoder=…``.
+
+    Final subclasses set the two modules and the two numbers in ``__init__``.
+    """
+
+    analysis: nn.Module  # (B, 3, H, W) → (B, M, H/stride, W/stride)
+    synthesis: nn.Module  # (B, M, H/stride, W/stride) → (B, 3, H, W)
+    stride: int  # image pixels per latent position, per axis
+    latent_channels: int  # M
+
+
+class HyperTransform(nn.Module):
+    """A hyper analysis transform and its synthesis transform (Ballé et al. 2018).
+
+    Final subclasses set the two modules and the two numbers in ``__init__``.
+    """
+
+    analysis: nn.Module  # (B, M, h, w) → (B, N, h/stride, w/stride)
+    synthesis: nn.Module  # (B, N, h/stride, w/stride) → (B, out_channels, h, w)
+    stride: int  # latent positions per side-latent position, per axis
+    side_channels: int  # N
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """max(x, bound) whose gradient still passes where it pushes a clipped x back up.
+
+    Ballé et al. 2018 (TensorFlow Compression's ``lower_bound``): a plain clamp would leave a
+    clipped scale or likelihood without gradient for ever.
+    """
+    return _LowerBound.apply(x, bound)
+
+
+class _LowerBound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp(min=bound)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad * ((x >= ctx.bound) | (grad < 0)), None
