@@ -1,0 +1,1 @@
+"""Image ↔ latent and latent ↔ side latent: one analysis/synthesis pair per file."""
