@@ -1,0 +1,20 @@
+"""Latent → symbols → latent, and the relaxations that make the step trainable."""
+
+from __future__ import annotations
+
+from tngexp.quantizers.base import IntegerQuantizer, Quantizer
+from tngexp.quantizers.mixed import Mixed
+from tngexp.quantizers.noise import Noise
+from tngexp.quantizers.soft_round import SoftRound
+from tngexp.quantizers.soft_to_hard import SoftToHard
+from tngexp.quantizers.ste import StraightThrough
+
+__all__ = [
+    "IntegerQuantizer",
+    "Mixed",
+    "Noise",
+    "Quantizer",
+    "SoftRound",
+    "SoftToHard",
+    "StraightThrough",
+]
