@@ -1,0 +1,94 @@
+"""L = R + λ·D against hand computation and pytorch-msssim."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pytorch_msssim import ms_ssim as reference_ms_ssim
+
+from tngexp.losses import MixedLoss, MSELoss, MSSSIMLoss, RateDistortionLoss
+from tngexp.types import CodecOutput, ConfigError
+
+LADDER = {"lmbda": 1.0, "lmbda_min": 0.5, "lmbda_max": 2.0}
+SIDE = 176
+
+
+def sample(side: int = SIDE) -> tuple[torch.Tensor, CodecOutput]:
+    x = torch.rand(2, 3, side, side)
+    x_hat = (x + 0.05 * torch.randn_like(x)).requires_grad_()
+    y_bits = torch.rand(2, 4, 11, 11, requires_grad=True)
+    return x, CodecOutput(x_hat, y_bits, torch.rand(2, 2, 3, 3))
+
+
+def test_mse_loss_is_rate_plus_lambda_times_scaled_error() -> None:
+    x, output = sample(32)
+    lmbda = torch.tensor([0.01, 0.04])
+    terms = MSELoss(**LADDER)(output, x, lmbda)
+    bpp = output.bits() / 32**2
+    mse = (x - output.x_hat).square().flatten(1).mean(1)
+    torch.testing.assert_close(terms.loss, (bpp + lmbda * 255**2 * mse).mean())
+    torch.testing.assert_close(terms.bpp, bpp.mean().detach())
+    torch.testing.assert_close(terms.y_bpp + terms.z_bpp, terms.bpp)
+    torch.testing.assert_close(terms.mse, mse.mean().detach())
+    assert terms.ms_ssim is None
+
+
+def test_ms_ssim_loss_agrees_with_pytorch_msssim() -> None:
+    x, output = sample()
+    terms = MSSSIMLoss(**LADDER)(output, x, torch.tensor(8.0))
+    expected = 1 - reference_ms_ssim(x, output.x_hat.clamp(0, 1), data_range=1.0)
+    torch.testing.assert_close(terms.distortion, expected.detach(), atol=1e-4, rtol=0)
+
+
+def test_mixed_loss_is_the_weighted_sum() -> None:
+    x, output = sample()
+    lmbda = torch.tensor(8.0)
+    mixed = MixedLoss(**LADDER, mse_weight=0.25, msssim_weight=0.75)(output, x, lmbda)
+    mse = MSELoss(**LADDER)(output, x, lmbda).distortion
+    msssim = MSSSIMLoss(**LADDER)(output, x, lmbda).distortion
+    torch.testing.assert_close(mixed.distortion, 0.25 * mse + 0.75 * msssim)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [MSELoss(**LADDER), MSSSIMLoss(**LADDER), MixedLoss(**LADDER, mse_weight=1, msssim_weight=1)],
+    ids=["mse", "msssim", "mixed"],
+)
+def test_only_the_loss_carries_gradients_and_they_are_float32(loss: RateDistortionLoss) -> None:
+    x, output = sample()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = loss(output, x, torch.tensor(1.0))
+    assert terms.loss.dtype == torch.float32
+    assert [t.requires_grad for t in terms if t is not None] == [True] + [False] * (
+        sum(t is not None for t in terms) - 1
+    )
+    terms.loss.backward()
+    assert output.x_hat.grad is not None
+    assert output.y_bits.grad is not None
+    assert output.x_hat.grad.isfinite().all()
+
+
+def test_overshooting_pixels_are_pulled_back() -> None:
+    x, output = sample()
+    x_hat = (output.x_hat.detach() * 0 + 1.5).requires_grad_()
+    MSSSIMLoss(**LADDER)(
+        CodecOutput(x_hat, output.y_bits, None), x, torch.tensor(1.0)
+    ).loss.backward()
+    assert x_hat.grad is not None
+    assert (x_hat.grad > 0).any()
+    assert not (x_hat.grad < 0).any()
+
+
+def test_balance_divides_by_a_power_of_lambda() -> None:
+    x, output = sample(32)
+    lmbda = torch.tensor(4.0)
+    plain = MSELoss(**LADDER)(output, x, lmbda)
+    balanced = MSELoss(**LADDER, balance=0.5)(output, x, lmbda)
+    torch.testing.assert_close(balanced.loss, plain.loss / 2)
+
+
+def test_bad_options_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"loss\.lmbda must be positive"):
+        MSELoss(lmbda=0.0, lmbda_min=1.0, lmbda_max=2.0)
+    with pytest.raises(ConfigError, match="both zero"):
+        MixedLoss(**LADDER, mse_weight=0.0, msssim_weight=0.0)

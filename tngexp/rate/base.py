@@ -1,0 +1,36 @@
+"""How a codec is told which rate to aim for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Rate"]
+
+
+class Rate(nn.Module, ABC):
+    """Maps a quality in [0, 1] to λ and to the gains around the quantizer.
+
+    Attributes:
+        variable: whether the quality means anything.
+    """
+
+    variable: bool
+
+    @abstractmethod
+    def lmbda(self, quality: Tensor | None) -> Tensor:
+        """λ for each image: (B,) for a (B,) quality, a scalar for ``None``."""
+
+    @abstractmethod
+    def sample(self, batch: int, generator: torch.Generator | None = None) -> Tensor | None:
+        """Qualities to train a batch at, (B,); None for a fixed rate."""
+
+    @abstractmethod
+    def scale(self, y: Tensor, quality: Tensor | None) -> Tensor:
+        """The latent (B, M, h, w) as the quantizer is to see it."""
+
+    @abstractmethod
+    def unscale(self, y_hat: Tensor, quality: Tensor | None) -> Tensor:
+        """The decoded latent (B, M, h, w) as the synthesis transform is to see it."""
