@@ -1,0 +1,81 @@
+"""The codec: analysis transform, quantizer, prior and synthesis transform wired together once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, final
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tngexp.build import build
+from tngexp.priors.base import Prior
+from tngexp.quantizers.base import Quantizer
+from tngexp.rate.base import Rate
+from tngexp.types import CodecOutput, ConfigError, Transform
+
+__all__ = ["Codec"]
+
+_PARTS = ("transform", "quantizer", "prior", "rate")
+
+
+@final
+class Codec(nn.Module):
+    """An autoencoder codec (Ballé et al. 2017/2018; the pipeline of ``docs/design.md``).
+
+    x → analysis → ·gain → quantizer ⇄ prior → ·gain⁻¹ → synthesis → x̂
+
+    Args:
+        transform: analysis and synthesis transform.
+        quantizer: latent to symbols and back.
+        prior: bits of the symbols.
+        rate: λ and gains for a quality.
+
+    Attributes:
+        stride: pixels per position of the coarsest latent; sizes are padded to multiples of it.
+    """
+
+    def __init__(
+        self, transform: Transform, quantizer: Quantizer, prior: Prior, rate: Rate
+    ) -> None:
+        super().__init__()
+        self.transform = transform
+        self.quantizer = quantizer
+        self.prior = prior
+        self.rate = rate
+        self.stride = transform.stride * prior.stride
+        self.config: dict[str, Any] | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, trusted: bool = False) -> Self:
+        """Build a codec from the descriptions of its four parts (see :func:`tngexp.build.build`).
+
+        Raises:
+            ConfigError: when a part is missing, unknown, or refuses its arguments.
+        """
+        missing = [part for part in _PARTS if part not in config]
+        if missing:
+            raise ConfigError(f"the codec's configuration lacks {', '.join(missing)}")
+        codec = cls(**{part: build(config[part], trusted=trusted) for part in _PARTS})
+        codec.config = {part: dict(config[part]) for part in _PARTS}
+        return codec
+
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodecOutput:
+        """Reconstruct images and count their bits.
+
+        In evaluation mode symbols are hard, so the bits are what a bitstream would carry up to
+        its overhead; in training mode they are differentiable.
+
+        Args:
+            x: (B, 3, H, W) in [0, 1], any size: padding to the stride repeats the border.
+            quality: (B,) in [0, 1] for a variable-rate codec; None means 0.5.
+        """
+        height, width = x.shape[-2:]
+        y = self.rate.scale(self.transform.analysis(self._pad(x)), quality)
+        y_hat, y_bits, z_bits = self.prior(y, self.quantizer)
+        x_hat = self.transform.synthesis(self.rate.unscale(y_hat, quality))
+        return CodecOutput(x_hat[..., :height, :width], y_bits, z_bits)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        bottom, right = (-x.shape[-2] % self.stride, -x.shape[-1] % self.stride)
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x

@@ -1,0 +1,78 @@
+"""Reading trained codecs."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tngexp.codec import Codec
+from tngexp.types import ConfigError, TngexpError
+
+__all__ = ["CheckpointError", "load", "read_checkpoint"]
+
+_PREFIX = "codec."
+
+
+class CheckpointError(TngexpError):
+    """A checkpoint that is missing, damaged, foreign, or of another architecture."""
+
+
+def load(path: str | Path, *, trusted: bool = False) -> Codec:
+    """The codec of a training checkpoint, in evaluation mode, on the CPU.
+
+    Nothing in the file is executed: weights load with ``weights_only=True`` and only this
+    package's components are built, unless ``trusted``.
+
+    Args:
+        path: a checkpoint written by ``python -m tngexp.train``.
+        trusted: also build components from outside of this package that the checkpoint names.
+
+    Raises:
+        CheckpointError: naming the file and what is wrong with it.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        codec = Codec.from_config(checkpoint["tngexp"]["codec"], trusted=trusted)
+    except (ConfigError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot build the codec it describes: {error}") from error
+    weights = {
+        name.removeprefix(_PREFIX): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(_PREFIX)
+    }
+    try:
+        codec.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: its weights do not fit the codec it describes; was it written by another "
+            f"version of tngexp ({checkpoint['tngexp'].get('version', 'unknown')})?"
+        ) from error
+    return codec.eval()
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The raw contents of a checkpoint, tensors on the CPU.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        hint = " (a folder: name the file inside, …/checkpoints/best.ckpt)" if path.is_dir() else ""
+        raise CheckpointError(f"{path}: no such checkpoint{hint}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint; it is damaged, incomplete or of another kind"
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"tngexp", "state_dict"} <= checkpoint.keys():
+        raise CheckpointError(
+            f"{path}: not a tngexp checkpoint (no 'tngexp' entry); checkpoints of CompressAI "
+            "models are read by tngexp.interop"
+        )
+    return checkpoint
