@@ -1,0 +1,202 @@
+"""Random crops by number: sample i is the same whoever asks, whenever.
+
+Every random choice of sample i comes from ``default_rng([seed, i])``. Workers, ranks, the order of
+requests and a resumed run therefore cannot change what the model sees.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from tngexp.datasets.images import DataError, DataWarning, Photo, Pixels, UnreadableImageError
+
+__all__ = ["CentreCrops", "CropDataset", "DecodedCache", "random_crop"]
+
+_BICUBIC_SUPPORT = 2.0  # source pixels the filter reaches at scale 1
+
+
+class CropDataset(Dataset[Tensor]):
+    """An endless, numbered stream of random crops, (3, crop, crop) uint8.
+
+    Epoch e = i // n visits the n photos in its own permutation. A photo that cannot be decoded is
+    replaced by the next one that can, the same one in every process.
+
+    Args:
+        photos: at least ``crop`` pixels on the shorter side.
+        crop: side of a sample in pixels.
+        downscale: range of the random factor that sheds JPEG artefacts before cropping.
+        flip: mirror half of the samples.
+        cache_mib: cap of the decoded-image cache, all worker processes together.
+        seed: non-negative.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        crop: int,
+        downscale: tuple[float, float] = (0.6, 1.0),
+        flip: bool = True,
+        cache_mib: float = 2048,
+        seed: int = 0,
+    ) -> None:
+        if not photos:
+            raise DataError("there is no photo to train on. Fix: add photos to the data set.")
+        self.photos = photos
+        self.crop = crop
+        self.downscale = downscale
+        self.flip = flip
+        self.seed = seed
+        self.cache = DecodedCache(cache_mib)
+        self.unreadable: dict[str, str] = {}  # name → reason, of this process
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, index: int) -> Tensor:
+        epoch, position = divmod(index, len(self.photos))
+        image = self._decode(int(self._permutation(epoch)[position]))
+        rng = np.random.default_rng([self.seed, index])
+        pixels = random_crop(image, self.crop, rng, self.downscale, self.flip)
+        return _to_tensor(pixels)
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch != self._epoch:
+            # The trailing 1 keeps this stream apart from those of the samples.
+            rng = np.random.default_rng([self.seed, epoch, 1])
+            self._epoch, self._order = epoch, rng.permutation(len(self.photos))
+        return self._order
+
+    def _decode(self, number: int) -> Pixels:
+        for step in range(len(self.photos)):
+            photo = self.photos[(number + step) % len(self.photos)]
+            if photo.name in self.unreadable:
+                continue
+            try:
+                image = self.cache.get(photo)
+                if min(image.shape[:2]) < self.crop:
+                    raise UnreadableImageError("smaller than its header says")
+                return image
+            except UnreadableImageError as error:
+                if not self.unreadable:
+                    warnings.warn(
+                        f"{photo.name} cannot be decoded ({error}); another photo takes its "
+                        "place. Further ones are replaced without a word.",
+                        DataWarning,
+                        stacklevel=2,
+                    )
+                self.unreadable[photo.name] = str(error)
+        name, reason = next(iter(self.unreadable.items()))
+        raise DataError(
+            f"none of the {len(self.photos)} training photos can be decoded ({name}: {reason}). "
+            "Fix: check the files of the data set."
+        )
+
+
+class CentreCrops(Dataset[Tensor]):
+    """Validation photos, each cut centrally to at most ``side`` pixels (None: whole).
+
+    Items are (3, H, W) uint8 of different sizes, so they are batched one by one.
+    """
+
+    def __init__(self, photos: Sequence[Photo], side: int | None = None) -> None:
+        self.photos = photos
+        self.side = side
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Tensor:
+        photo = self.photos[index]
+        try:
+            image = photo.decode()
+        except UnreadableImageError as error:
+            raise DataError(
+                f"validation image {photo.name} can no longer be decoded ({error}). "
+                "Fix: restore or remove the file and start again."
+            ) from error
+        height, width = image.shape[:2]
+        if self.side is not None:
+            h, w = min(height, self.side), min(width, self.side)
+            top, left = (height - h) // 2, (width - w) // 2
+            image = image[top : top + h, left : left + w]
+        return _to_tensor(image)
+
+
+class DecodedCache:
+    """Decoded photos, kept until the cap is reached.
+
+    Nothing is ever evicted: with every photo visited once an epoch, the least recently used one is
+    the next to be needed, so a full LRU cache would hit almost never and this one hits for the
+    share of the data set that fits.
+    """
+
+    def __init__(self, mib: float) -> None:
+        self._limit = mib * 2**20
+        self._images: dict[Photo, Pixels] = {}
+        self._bytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by this process."""
+        return self._bytes
+
+    def get(self, photo: Photo) -> Pixels:
+        """The decoded photo, (H, W, 3); read only. Raises UnreadableImageError."""
+        image = self._images.get(photo)
+        if image is None:
+            image = photo.decode()
+            worker = get_worker_info()
+            limit = self._limit / (worker.num_workers if worker is not None else 1)
+            if self._bytes + image.nbytes <= limit:
+                self._images[photo] = image
+                self._bytes += image.nbytes
+        return image
+
+
+def random_crop(
+    image: Pixels,
+    crop: int,
+    rng: np.random.Generator,
+    downscale: tuple[float, float] = (1.0, 1.0),
+    flip: bool = False,
+) -> Pixels:
+    """A random (crop, crop, 3) window of ``image`` shrunk by a random factor.
+
+    The factor is uniform in ``downscale`` but never shrinks the shorter side below ``crop``.
+    Shrinking is antialiased bicubic. Only the window is resampled: it is cut out of the original
+    with the margin the filter needs, which gives the same pixels as shrinking the whole image.
+    """
+    height, width = image.shape[:2]
+    factor = max(rng.uniform(*downscale), crop / min(height, width))
+    v, u, coin = rng.random(3)
+    if factor >= 1:
+        top, left = int(v * (height - crop + 1)), int(u * (width - crop + 1))
+        window = image[top : top + crop, left : left + crop]
+    else:
+        side = crop / factor  # of the window, in original pixels
+        y, x = v * (height - side), u * (width - side)
+        margin = _BICUBIC_SUPPORT / factor + 1
+        top, left = max(0, int(y - margin)), max(0, int(x - margin))
+        bottom = min(height, int(y + side + margin) + 1)
+        right = min(width, int(x + side + margin) + 1)
+        patch = Image.fromarray(image[top:bottom, left:right])
+        box = (
+            x - left,
+            y - top,
+            min(x - left + side, patch.width),
+            min(y - top + side, patch.height),
+        )
+        window = np.asarray(patch.resize((crop, crop), Image.Resampling.BICUBIC, box=box))
+    return window[:, ::-1] if flip and coin < 0.5 else window
+
+
+def _to_tensor(image: Pixels) -> Tensor:
+    """(H, W, 3) to a contiguous (3, H, W) tensor that shares no memory with ``image``."""
+    return torch.from_numpy(image.transpose(2, 0, 1).copy(order="C"))
