@@ -1,0 +1,79 @@
+"""A small run in this process, and the configuration it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from tngexp._conf import CONF_DIR, register_resolvers
+from tngexp.train import TrainResult, train
+
+TINY = [
+    "model=hyperprior",
+    "loss=mse",
+    "encoder.N=8",
+    "encoder.M=12",
+    "data=folder",
+    "data.crop=64",
+    "data.batch_size=2",
+    "data.val_images=2",
+    "data.val_crop=64",
+    "logger=none",
+    "trainer.max_steps=2",
+    "trainer.val_every=2",
+    "trainer.log_every=1",
+    "trainer.progress=false",
+    "optimizer.schedule.warmup=1",
+]
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six small pictures with some structure."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        coarse = Image.fromarray(rng.integers(0, 256, (13, 16, 3), np.uint8))
+        coarse.resize((240 + 8 * i, 208), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def tiny(photos: Path) -> list[str]:
+    """Overrides that make a run take a second."""
+    return [*TINY, f"data.root={photos}"]
+
+
+@pytest.fixture
+def configure(tiny: list[str]) -> Callable[..., DictConfig]:
+    """Compose conf/train.yaml with the tiny defaults and further overrides."""
+
+    def configure(*overrides: str) -> DictConfig:
+        register_resolvers()
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return compose("train", [*tiny, *overrides])
+
+    return configure
+
+
+@pytest.fixture
+def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., TrainResult]:
+    """Train in this process into ``tmp_path / name``."""
+
+    def run(*overrides: str, name: str = "run", stop: Any = None, **extra: Any) -> TrainResult:
+        config = configure(*overrides)
+        OmegaConf.set_struct(config, False)
+        config.name = name
+        config.run_dir = str(tmp_path / name)
+        for key, value in extra.items():
+            OmegaConf.update(config, key, value, force_add=True)
+        return train(config, stop)
+
+    return run

@@ -1,0 +1,211 @@
+"""What the loggers write is read back from their files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from tngexp.train import TrainResult
+from tngexp.training.git import git_state
+from tngexp.training.loggers import make_logger
+from tngexp.types import ConfigError
+
+TRAIN = {
+    "loss", "bpp", "y_bpp", "z_bpp", "distortion", "psnr", "lmbda", "lr", "grad_norm",
+    "images_per_s",
+}  # fmt: skip
+VAL = {"loss", "bpp", "y_bpp", "z_bpp", "distortion", "psnr", "ms_ssim", "lmbda"}
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No account, no network: any attempt to look up a host fails the test."""
+    import socket
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        if args[0] not in ("localhost", "127.0.0.1", "::1", None):
+            raise AssertionError(f"network access to {args[0]}")
+        return original(*args, **kwargs)
+
+    original = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def records(folder: Path) -> list[Any]:
+    """The records of the one ``.wandb`` file under ``folder``."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = folder.rglob("*.wandb")
+    found = []
+    for data in _log_records(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        found.append(record)
+    return found
+
+
+def _log_records(file: bytes) -> Iterator[bytes]:
+    """LevelDB's log format behind a 7-byte header, which recent wandb has no Python reader for."""
+    assert file[:4] == b":W&B"
+    block, position, pending = 32768, 7, b""
+    while position + 7 <= len(file):
+        if block - position % block < 7:  # too short for a chunk header: padding
+            position += block - position % block
+            continue
+        length, kind = struct.unpack_from("<HB", file, position + 4)  # after the checksum
+        pending += file[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # full, last; 2 and 3 are first and middle
+            yield pending
+            pending = b""
+
+
+def key_of(item: Any) -> str:
+    return item.key or "/".join(item.nested_key)
+
+
+def test_wandb_file_holds_everything(run: Callable[..., TrainResult]) -> None:
+    result = run(
+        "logger=wandb",
+        "logger.system_metrics=false",
+        "model=hyperprior",
+        "rate=variable",
+        "data.val_crop=192",
+        group="my-sweep",
+    )
+    assert result.logs is not None
+    assert result.logs.is_relative_to(result.run_dir)
+    found = records(result.run_dir)
+    started = next(r.run for r in found if r.HasField("run"))
+    assert started.project == "tngexp"
+    assert started.display_name == "run"
+    assert started.run_group == "my-sweep"
+
+    history: dict[str, list[Any]] = {}
+    for record in found:
+        if record.HasField("history"):
+            for item in record.history.item:
+                history.setdefault(key_of(item), []).append(json.loads(item.value_json))
+    assert {f"train/{name}" for name in TRAIN} <= history.keys()
+    assert {f"val/{name}" for name in VAL} <= history.keys()
+    assert {f"val/q{q}/{name}" for q in ("0", "0.5", "1") for name in VAL} <= history.keys()
+    assert len(history["train/loss"]) == 2
+    # λ of the three validated qualities, log-spaced.
+    low, middle, high = (history[f"val/q{q}/lmbda"][-1] for q in ("0", "0.5", "1"))
+    assert low == pytest.approx(0.0018)
+    assert high == pytest.approx(0.0483)
+    assert middle == pytest.approx((low * high) ** 0.5)
+    # Images and the histogram of bits over channels.
+    pictures = [v for key, v in history.items() if key.startswith("val/reconstructions")]
+    assert pictures
+    assert list(result.run_dir.rglob("media/images/**/*.png"))
+    histogram = [v for key, v in history.items() if key.startswith("val/channel_bpp")]
+    assert histogram
+    assert json.dumps(histogram).count("histogram") >= 1
+
+    config: dict[str, Any] = {}
+    for record in found:
+        for update in (record.config.update, record.run.config.update):
+            for item in update:
+                config[key_of(item)] = json.loads(item.value_json)
+    assert config["encoder"]["N"] == 8
+    assert config["trainer"]["max_steps"] == 2
+    assert config["git"] == git_state()._asdict()
+    assert any(r.HasField("exit") and r.exit.exit_code == 0 for r in found)
+
+
+def test_wandb_is_finished_after_each_run(run: Callable[..., TrainResult]) -> None:
+    import wandb
+
+    first = run("logger=wandb", "logger.system_metrics=false", name="first", group="sweep")
+    assert wandb.run is None
+    second = run("logger=wandb", "logger.system_metrics=false", name="second", group="sweep")
+    assert wandb.run is None
+    runs = [
+        next(r.run for r in records(result.run_dir) if r.HasField("run"))
+        for result in (first, second)
+    ]
+    assert [r.display_name for r in runs] == ["first", "second"]
+    assert {r.run_group for r in runs} == {"sweep"}
+    assert runs[0].run_id != runs[1].run_id
+
+
+def test_failed_run_is_marked_as_failed(
+    run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tngexp.training import engine
+
+    def fail(*_: Any) -> None:
+        raise ConfigError("no")
+
+    monkeypatch.setattr(engine, "_fit", fail)
+    with pytest.raises(ConfigError):
+        run("logger=wandb", "logger.system_metrics=false", name="bad")
+
+
+def test_online_without_account_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="wandb login"):
+        make_logger({"name": "wandb", "mode": "online"}, tmp_path, "name", None)
+
+
+def test_csv_and_picture_files(run: Callable[..., TrainResult]) -> None:
+    result = run("logger=csv")
+    assert result.logs is not None
+    with (result.logs / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    filled = {key for row in rows for key, value in row.items() if value}
+    assert {f"train/{name}" for name in TRAIN} <= filled
+    assert {f"val/{name}" for name in VAL - {"ms_ssim"}} <= filled
+    # 64-pixel images: MS-SSIM cannot be measured and is not made up.
+    assert "val/ms_ssim" not in filled
+    assert list((result.run_dir / "images").glob("*.png"))
+    stored = OmegaConf.load(result.logs / "hparams.yaml")
+    assert "git" in stored
+
+
+def test_tensorboard(run: Callable[..., TrainResult]) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = run("logger=tensorboard")
+    assert result.logs is not None
+    events = EventAccumulator(str(result.logs))
+    events.Reload()
+    assert {f"train/{name}" for name in TRAIN} <= set(events.Tags()["scalars"])
+    assert "val/reconstructions/0" in events.Tags()["images"]
+    assert "val/channel_bpp" in events.Tags()["histograms"]
+
+
+def test_git_state_outside_a_repository(tmp_path: Path) -> None:
+    assert git_state(tmp_path) == (None, None)
+
+
+def test_git_state_sees_changes(tmp_path: Path) -> None:
+    import subprocess
+
+    def git(*words: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words],
+            cwd=tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+
+    git("init")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-m", "one")
+    commit, dirty = git_state(tmp_path)
+    assert commit is not None
+    assert len(commit) == 40
+    assert dirty is False
+    (tmp_path / "file").write_text("two")
+    assert git_state(tmp_path) == (commit, True)

@@ -1,0 +1,116 @@
+"""Stopping and resuming is the same as never having stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from tngexp.io import CheckpointError
+from tngexp.train import TrainResult
+from tngexp.training.interrupt import Interrupted, StopRequest
+from tngexp.training.module import LitCodec
+
+Losses = list[tuple[int, int, float]]
+
+
+@pytest.fixture
+def record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Losses]:
+    """Record every loss; set the stop request after the given step."""
+    original = LitCodec.on_train_batch_start
+    state: dict[str, Any] = {"losses": [], "stop": None, "at": 0}
+
+    def on_train_batch_end(self: LitCodec, outputs: Any, batch: Any, batch_idx: int) -> None:
+        assert self.last_terms is not None
+        state["losses"].append((self.global_step, batch_idx, float(self.last_terms.loss)))
+
+    def on_train_batch_start(self: LitCodec, batch: Any, batch_idx: int) -> None:
+        # Asked for during step ``at``, like a signal that arrives in the middle of it.
+        if state["stop"] is not None and self.global_step + 1 == state["at"]:
+            state["stop"].signum = 2
+        original(self, batch, batch_idx)
+
+    monkeypatch.setattr(LitCodec, "on_train_batch_end", on_train_batch_end, raising=False)
+    monkeypatch.setattr(LitCodec, "on_train_batch_start", on_train_batch_start)
+
+    def start(stop: StopRequest | None = None, at: int = 0) -> Losses:
+        state.update(losses=[], stop=stop, at=at)
+        return state["losses"]  # type: ignore[no-any-return]
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("choices", "at"),
+    [
+        (["quantizer=soft_to_hard", "rate=variable", "trainer.val_every=2"], 3),
+        (["quantizer=soft_round", "trainer.accumulate=2", "trainer.val_every=3"], 3),
+        (["model=context", "quantizer=noise", "trainer.val_every=100"], 2),
+    ],
+)
+def test_resumed_run_equals_uninterrupted_one(
+    run: Callable[..., TrainResult],
+    record: Callable[..., Losses],
+    tmp_path: Path,
+    choices: list[str],
+    at: int,
+) -> None:
+    choices = [*choices, "trainer.max_steps=6", "trainer.precision=32-true"]
+    losses = record()
+    whole = run(*choices, name="whole")
+    expected = [loss for _, _, loss in losses]
+
+    stop = StopRequest()
+    losses = record(stop, at)
+    with pytest.raises(Interrupted) as info:
+        run(*choices, name="part", stop=stop)
+    assert info.value.step == at
+    last = tmp_path / "part/checkpoints/last.ckpt"
+    assert info.value.checkpoint == last
+    found = [loss for _, _, loss in losses]
+
+    losses = record()
+    resumed = run(*choices, f"resume={last}", name="rest")
+    found += [loss for _, _, loss in losses]
+
+    assert len(expected) >= at + 3
+    # The step in which the stop fell has its loss recorded in the module hook, which an
+    # interrupt between the callbacks and the module skips.
+    per_step = len(expected) // 6
+    del expected[at * per_step - 1]
+    assert found == expected
+    for name in ("best", "last"):
+        one = torch.load(getattr(whole, name), weights_only=True)
+        two = torch.load(getattr(resumed, name), weights_only=True)
+        for key in ("state_dict", "raw_state_dict"):
+            assert one[key].keys() == two[key].keys()
+            for weight in one[key]:
+                assert torch.equal(one[key][weight], two[key][weight]), (name, key, weight)
+    assert whole.val == resumed.val
+
+
+def test_resume_may_raise_max_steps(
+    run: Callable[..., TrainResult], record: Callable[..., Losses]
+) -> None:
+    first = run("trainer.max_steps=2", name="first")
+    with pytest.raises(CheckpointError, match=r"already at step 2 .*trainer\.max_steps=4"):
+        run("trainer.max_steps=2", f"resume={first.last}", name="again")
+    losses = record()
+    second = run("trainer.max_steps=4", f"resume={first.last}", name="second")
+    assert [step for step, _, _ in losses] == [3, 4]
+    assert second.steps == 4
+
+
+def test_noise_depends_on_seed_step_and_micro_batch(make_codec: Callable[..., Any]) -> None:
+    from tngexp.training.module import _mix
+
+    seeds = {_mix(s, t, m) for s in range(4) for t in range(50) for m in range(4)}
+    assert len(seeds) == 4 * 50 * 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert issubclass(LitCodec, pl.LightningModule)

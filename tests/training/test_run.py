@@ -1,0 +1,143 @@
+"""Whole runs: what they leave behind."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import tngexp
+from tngexp.train import TrainResult
+from tngexp.training.summary import print_summary
+
+
+def test_run_leaves_checkpoints_and_picture(run: Callable[..., TrainResult]) -> None:
+    result = run("trainer.max_steps=3", "trainer.val_every=2")
+    assert result.steps == 3
+    assert result.images == 2
+    assert result.best.is_file()
+    assert result.picture is not None
+    with Image.open(result.picture) as picture:
+        # Two rows of three 64-pixel panels with gaps, a caption above each row.
+        assert picture.size == (3 * 64 + 2 * 4, 2 * (64 + 16))
+    # The last step was validated although 3 is not a multiple of 2.
+    last = torch.load(result.last, weights_only=True)
+    assert last["global_step"] == 3
+    assert {"val/loss", "val/bpp", "val/psnr"} <= result.val.keys()
+
+
+def test_checkpoint_rebuilds_the_codec_and_its_figures(run: Callable[..., TrainResult]) -> None:
+    result = run("trainer.max_steps=2", "trainer.precision=32-true")
+    stored = torch.load(result.best, weights_only=True)["tngexp"]
+    assert stored["format"] == 1
+    assert stored["version"] == tngexp.__version__
+    assert stored["config"]["trainer"]["max_steps"] == 2
+    assert stored["codec"].keys() == {"transform", "quantizer", "prior", "rate"}
+    codec = tngexp.load(result.best)
+    assert not codec.training
+    from tngexp.datasets.folder import FolderDataModule
+
+    options = {k: v for k, v in stored["config"]["data"].items() if k != "_target_"}
+    data = FolderDataModule(**options)
+    with torch.no_grad():
+        bpp = [float(codec(batch.float() / 255).bpp()) for batch in data.val_dataloader()]
+    assert sum(bpp) / len(bpp) == pytest.approx(result.val["val/bpp"], rel=1e-5)
+
+
+def test_shipped_weights_are_the_averaged_ones(run: Callable[..., TrainResult]) -> None:
+    checkpoint = torch.load(run("trainer.max_steps=3").last, weights_only=True)
+    averaged, raw = checkpoint["state_dict"], checkpoint["raw_state_dict"]
+    assert averaged.keys() == raw.keys()
+    assert any(not torch.equal(averaged[key], raw[key]) for key in raw)
+    plain = torch.load(
+        run("trainer.max_steps=3", "callbacks.ema=null", name="plain").last, weights_only=True
+    )
+    assert "raw_state_dict" not in plain
+    for key, weight in plain["state_dict"].items():
+        assert torch.equal(weight, raw[key])
+
+
+def test_accumulation_equals_a_larger_batch(run: Callable[..., TrainResult]) -> None:
+    # Straight-through rounding draws no noise, so the two differ by summation order alone.
+    common = ["quantizer=ste", "trainer.max_steps=2", "trainer.precision=32-true"]
+    # Not Adam, whose first steps are the signs of gradients, however small.
+    common += ["optimizer._target_=torch.optim.SGD", "~optimizer.betas"]
+    large = run(*common, "data.batch_size=4", name="large")
+    small = run(*common, "data.batch_size=2", "trainer.accumulate=2", name="small")
+    one, two = (torch.load(r.last, weights_only=True)["raw_state_dict"] for r in (large, small))
+    for key, weight in one.items():
+        assert torch.allclose(weight, two[key], atol=1e-6), key
+    assert small.steps == large.steps == 2
+
+
+def test_compile_keeps_keys_clean(
+    run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    original = torch.nn.Module.compile
+
+    def compile_eagerly(self: torch.nn.Module, *args: Any, **kwargs: Any) -> None:
+        compiled.append(self)
+        original(self, backend="eager")  # dynamo without the minute of C++
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_eagerly)
+    result = run("trainer.compile=true", "trainer.max_steps=1")
+    assert len(compiled) == 1
+    plain = run("trainer.max_steps=1", name="plain")
+    one, two = (torch.load(r.last, weights_only=True)["state_dict"] for r in (result, plain))
+    assert one.keys() == two.keys()
+    tngexp.load(result.best)
+
+
+def test_bf16_where_asked_for(run: Callable[..., TrainResult]) -> None:
+    result = run("trainer.precision=bf16-mixed", "trainer.max_steps=1")
+    weights = torch.load(result.last, weights_only=True)["state_dict"]
+    assert all(w.dtype != torch.bfloat16 for w in weights.values())
+
+
+def test_quiet_console(run: Callable[..., TrainResult], capfd: pytest.CaptureFixture[str]) -> None:
+    run("logger=wandb", "logger.system_metrics=false")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ""
+
+
+def test_progress_bar_and_summary(
+    run: Callable[..., TrainResult], capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = run("trainer.progress=true", "data.crop=192", "data.val_crop=192", "loss=mixed")
+    shown = capfd.readouterr().err
+    for word in ("2/2", "bpp", "PSNR", "MS-SSIM", "img/s"):
+        assert word in shown
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_summary(result, "name", console)
+    text = console.export_text()
+    for word in ("bpp (estimated)", "dB PSNR", "MS-SSIM", "images/s", "reconstructions.png"):
+        assert word in text
+    assert str(result.run_dir) in text
+    assert f"{result.val['val/bpp']:.4f}" in text
+
+
+def test_bar_on_a_terminal(
+    run: Callable[..., TrainResult],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run("trainer.progress=true")
+    err = capfd.readouterr().err
+    assert "█" in err
+    assert "2/2" in err
+    assert "val PSNR" in err
+
+
+def test_seed_decides_everything(run: Callable[..., TrainResult]) -> None:
+    one, two, three = (run(f"seed={s}", name=str(i)).val for i, s in enumerate((1, 1, 2)))
+    assert one == two
+    assert one != three

@@ -1,0 +1,135 @@
+"""Train a codec: ``python -m tngexp.train model=gmm loss=msssim``.
+
+Every option of ``conf/train.yaml`` can be set on the command line; ``-m`` trains one codec for
+each combination of comma-separated values; ``--cfg job`` prints the configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from tngexp._cli import debugging, explain, guarded
+from tngexp._conf import CONF_DIR, register_resolvers, slug
+from tngexp.training.interrupt import Interrupted, StopRequest
+from tngexp.training.summary import TrainResult, print_summary, shown_path
+from tngexp.types import TngexpError
+
+__all__ = ["TrainResult", "main", "train"]
+
+
+def train(config: DictConfig | Mapping[str, Any], stop: StopRequest | None = None) -> TrainResult:
+    """Train as ``config`` says, in this process; the command line's work without its printing.
+
+    Args:
+        config: ``conf/train.yaml`` as composed by Hydra, with ``run_dir`` set.
+        stop: set it from another thread or a callback to end the run after the current step.
+
+    Raises:
+        TngexpError: for everything the user can fix.
+    """
+    # Imported here: the engine loads Lightning, which --help and --cfg do without.
+    from tngexp.training.engine import run
+
+    config = config.copy() if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+    OmegaConf.set_struct(config, False)
+    config.pop("hydra", None)
+    config.name = config.get("name") or "run"
+    config.run_dir = str(config.get("run_dir") or Path("outputs") / config.name)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return run({str(key): value for key, value in plain.items()}, stop)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code. ``argv`` (without the program) is for tests."""
+    register_resolvers()
+    sys.argv[1:] = _flags_first(sys.argv[1:] if argv is None else argv)
+    process = os.getpid()
+    failures: list[str] = []
+    interrupts: list[Interrupted] = []
+
+    def job(config: DictConfig) -> float:
+        """One job of Hydra; returns what a sweeper should minimise."""
+        _name_run(config)
+        sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        try:
+            result = train(config)
+        except Interrupted as error:
+            interrupts.append(error)
+            print(_how_to_resume(error), file=sys.stderr)
+            if sweep:
+                raise KeyboardInterrupt from error  # the other jobs are not wanted either
+            return float("nan")
+        except (TngexpError, OSError) as error:
+            message = explain(error, "train")
+            # A launcher that runs jobs in processes of its own has to carry the exception home.
+            if message is None or debugging() or os.getpid() != process:
+                raise
+            print(f"error: {message}", file=sys.stderr)
+            failures.append(f"{config.name}: {message}")
+            return float("nan")
+        print_summary(result, str(config.name))
+        return result.val_loss
+
+    job.__module__ = "tngexp.train"
+    entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(job)
+    code = guarded(entry, "train")
+    if interrupts:
+        return interrupts[0].exit_code
+    if len(failures) > 1:
+        print(f"error: {len(failures)} jobs of the sweep failed:", file=sys.stderr)
+        for failure in failures:
+            print(f"  {failure}", file=sys.stderr)
+    return 2 if failures else code
+
+
+def _flags_first(words: list[str]) -> list[str]:
+    """``model=gmm -m loss.lmbda=1,2`` as argparse wants it: it refuses flags between overrides."""
+    flags = [word for word in words if word in ("-m", "--multirun")]
+    return flags + [word for word in words if word not in flags]
+
+
+def _name_run(config: DictConfig) -> None:
+    """Name, group and folder of a run, from Hydra's unless the user set them."""
+    context = HydraConfig.get()
+    OmegaConf.set_struct(config, False)
+    config.run_dir = config.run_dir or context.runtime.output_dir
+    if context.mode == RunMode.MULTIRUN:
+        config.name = config.name or context.sweep.subdir
+        config.group = config.group or Path(context.sweep.dir).name
+    if not config.name:
+        choices = context.runtime.choices
+        others = [
+            word
+            for word in context.overrides.task
+            if word.partition("=")[0] not in ("model", "loss", "resume", "init_from")
+            and "logger" not in word
+            and "root" not in word
+        ]
+        config.name = slug("-".join([f"{choices['model']}-{choices['loss']}", *others]))
+
+
+def _how_to_resume(error: Interrupted) -> str:
+    if error.checkpoint is None or not error.checkpoint.exists():
+        return str(error)
+    words = [
+        word
+        for word in HydraConfig.get().overrides.task
+        if not word.startswith(("resume=", "init_from="))
+    ]
+    words.append(f"resume={shown_path(error.checkpoint)}")
+    return f"{error}\nContinue with: python -m tngexp.train {shlex.join(words)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One concern of the training loop per file; ``conf/callbacks/*.yaml`` picks which ones run."""

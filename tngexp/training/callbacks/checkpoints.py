@@ -1,0 +1,110 @@
+"""Keeps the best and the last checkpoint, and stops a run on request."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from tngexp.training.checkpoint_io import copy_file
+from tngexp.training.interrupt import Interrupted, StopRequest, catch_signals
+
+__all__ = ["Checkpoints"]
+
+
+class Checkpoints(pl.Callback):
+    """Saves ``last.ckpt`` after each validation and ``best.ckpt`` when the monitored value fell.
+
+    The last optimizer step always ends with a validation, so the end of a run is saved, too. A
+    :class:`StopRequest` is honoured between optimizer steps, where a checkpoint resumes exactly.
+
+    Args:
+        folder: where the two files go.
+        stop: ends the run when set, by SIGINT, SIGTERM or from outside.
+        monitor: validation metric that decides what is best; lower is better.
+
+    Attributes:
+        best: monitored value of ``best.ckpt``.
+        best_metrics: all validation metrics of ``best.ckpt``.
+    """
+
+    def __init__(self, folder: Path, stop: StopRequest, monitor: str = "val/loss") -> None:
+        self.last_path = folder / "last.ckpt"
+        self.best_path = folder / "best.ckpt"
+        self.best = math.inf
+        self.best_step = 0
+        self.best_metrics: dict[str, float] = {}
+        self._stop = stop
+        self._monitor = monitor
+        self._signals = ExitStack()
+
+    def adopt_best(self, resumed_from: Path) -> None:
+        """Start from the best checkpoint beside the one a run resumes from, if there is one."""
+        previous = resumed_from.parent / self.best_path.name
+        if previous.is_file() and previous.resolve() != self.best_path.resolve():
+            copy_file(previous, self.best_path)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # After Lightning has installed its handlers: its answer to SIGTERM leaves without saving.
+        self._signals.enter_context(catch_signals(self._stop))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._signals.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._signals.close()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if self._stop:
+            self._interrupt(trainer)
+        if trainer.global_step >= trainer.max_steps:
+            # Lightning validates on the way out when a stop is signalled, but not at max_steps.
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        metrics = {
+            key: float(value)
+            for key, value in trainer.callback_metrics.items()
+            if key.startswith("val/")
+        }
+        # Absent when every validation image is too small for the distortion: the latest is best.
+        value = metrics.get(self._monitor, -math.inf)
+        improved = value <= self.best or not self.best_path.exists()
+        if improved:
+            self.best, self.best_step, self.best_metrics = value, trainer.global_step, metrics
+        trainer.save_checkpoint(self.last_path)
+        if improved:
+            copy_file(self.last_path, self.best_path)
+        if self._stop:
+            self._interrupt(trainer, saved=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_step": self.best_step, "best_metrics": self.best_metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.best_path.exists():
+            self.best = state_dict["best"]
+            self.best_step = state_dict["best_step"]
+            self.best_metrics = state_dict["best_metrics"]
+
+    def _interrupt(self, trainer: pl.Trainer, saved: bool = False) -> None:
+        assert self._stop.signum is not None
+        if not saved:
+            trainer.save_checkpoint(self.last_path)
+        raise Interrupted(trainer.global_step, self.last_path, self._stop.signum)

@@ -1,0 +1,105 @@
+"""Exponential moving average of the weights, used for validation and shipped in checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from tngexp.types import ConfigError
+
+__all__ = ["EMA", "ema_decay"]
+
+
+def ema_decay(step: int, decay: float) -> float:
+    """Decay after ``step`` updates: rises with the run so that a short one forgets its start.
+
+    min(decay, (1 + t) / (10 + t)), the warm-up of TensorFlow's ExponentialMovingAverage.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+class EMA(pl.Callback):
+    """Averages parameters after each optimizer step and swaps them in for validation.
+
+    Lightning's own WeightAveraging keeps a deep copy of the whole module and averages buffers as
+    well (an annealing temperature must not lag), and its decay has no warm-up.
+
+    Args:
+        decay: weight of the past once warmed up.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ConfigError(
+                f"callbacks.ema.decay={decay!r} must lie in [0, 1); "
+                "callbacks.ema=null turns averaging off."
+            )
+        self._decay = decay
+        self._average: dict[str, Tensor] = {}
+        self._step = 0  # the optimizer step the average includes
+        self._swapped = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._average:
+            self._average = {name: p.detach().clone() for name, p in pl_module.named_parameters()}
+        for name, p in pl_module.named_parameters():
+            self._average[name] = self._average[name].to(p.device)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        if trainer.global_step == self._step:
+            return  # gradients are still accumulating
+        self._step = trainer.global_step
+        names, parameters = zip(*pl_module.named_parameters(), strict=True)
+        average = [self._average[name] for name in names]
+        weight = 1 - ema_decay(self._step, self._decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], weight)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._average and not self._swapped:
+            self._swap(pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._swapped:
+            self._swap(pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if self._swapped:
+            self._swap(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._step = state_dict["step"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if not self._average:
+            return
+        assert not self._swapped, "checkpoints are written outside validation"
+        raw = checkpoint["state_dict"]
+        checkpoint["raw_state_dict"] = raw
+        checkpoint["state_dict"] = {**raw, **self._average}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # LitCodec.on_load_checkpoint has already moved the average to its own key.
+        source = checkpoint.get("averaged_state_dict", checkpoint["state_dict"])
+        self._average = {
+            name: source[name].detach().clone() for name, _ in pl_module.named_parameters()
+        }
+
+    def _swap(self, pl_module: pl.LightningModule) -> None:
+        for name, p in pl_module.named_parameters():
+            p.data, self._average[name] = self._average[name], p.data
+        self._swapped = not self._swapped

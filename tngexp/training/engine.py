@@ -1,0 +1,289 @@
+"""From a resolved configuration to a trained codec."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from PIL import Image
+
+import tngexp
+from tngexp.build import build
+from tngexp.codec import Codec
+from tngexp.datasets.module import ImageDataModule
+from tngexp.io import load
+from tngexp.losses import RateDistortionLoss
+from tngexp.training.callbacks.checkpoints import Checkpoints
+from tngexp.training.callbacks.progress import ProgressBar
+from tngexp.training.callbacks.throughput import Throughput
+from tngexp.training.checkpoint_io import AtomicCheckpointIO
+from tngexp.training.console import quiet
+from tngexp.training.git import git_state
+from tngexp.training.interrupt import Interrupted, StopRequest
+from tngexp.training.loggers import finish, log_folder, make_logger
+from tngexp.training.module import LitCodec
+from tngexp.training.pictures import comparison_row, comparison_sheet
+from tngexp.training.precision import resolve_precision
+from tngexp.training.settings import ScheduleSettings, TrainerSettings, did_you_mean
+from tngexp.training.summary import TrainResult
+from tngexp.training.warm_start import check_resumable, warm_start
+from tngexp.types import ConfigError, TngexpError
+
+__all__ = ["codec_config", "run"]
+
+_PICTURES = 4
+
+
+def codec_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a training configuration that describes the codec."""
+    parts = {"transform": "encoder", "quantizer": "quantizer", "prior": "prior", "rate": "rate"}
+    return {part: config[group] for part, group in parts.items()}
+
+
+def run(config: Mapping[str, Any], stop: StopRequest | None = None) -> TrainResult:
+    """Train as ``config`` (plain, resolved ``conf/train.yaml``) says.
+
+    Args:
+        config: all of it; ``run_dir`` is where every file goes.
+        stop: set it to end the run after the current step.
+
+    Raises:
+        TngexpError: for everything the user can fix; Interrupted when asked to stop.
+    """
+    with quiet():
+        return _run(config, StopRequest() if stop is None else stop)
+
+
+def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
+    settings = TrainerSettings.from_config(config["trainer"])
+    run_dir = Path(config["run_dir"]).absolute()
+    architecture = codec_config(config)
+    resume = _path(config, "resume")
+    init_from = _path(config, "init_from")
+    if resume and init_from:
+        raise ConfigError("resume and init_from exclude each other: unset one of them.")
+
+    _check_numbers(config)
+    pl.seed_everything(config["seed"], verbose=False)
+    loss: RateDistortionLoss = build(config["loss"], trusted=True)
+    codec = Codec.from_config(architecture, trusted=True)
+    _check_crop(config["data"], codec, loss)
+    if init_from:
+        warm_start(codec, init_from, architecture)
+    if resume:
+        check_resumable(resume, architecture, settings.max_steps)
+    data: ImageDataModule = build(config["data"], trusted=True)
+    data.setup("fit")  # bad data is reported before anything is written
+    make_optimizer, schedule = _optimizer(config["optimizer"])
+    lit = LitCodec(
+        codec,
+        loss,
+        make_optimizer,
+        schedule,
+        max_steps=settings.max_steps,
+        seed=config["seed"],
+        accumulate=settings.accumulate,
+        channels_last=settings.channels_last,
+        checkpoint_info={
+            "format": 1,
+            "version": tngexp.__version__,
+            "codec": architecture,
+            "config": dict(config),
+        },
+    )
+    if settings.channels_last:
+        codec.to(memory_format=torch.channels_last)
+    if settings.compile:
+        codec.compile()  # in place: wrapping would prefix every checkpoint key
+    checkpoints = Checkpoints(run_dir / "checkpoints", stop)
+    throughput = Throughput()
+    callbacks = _callbacks(config["callbacks"] or {})
+    if settings.progress:
+        callbacks.append(ProgressBar())
+    callbacks += [throughput, checkpoints]  # checkpoints last: they hold the others' state
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    logger = make_logger(config["logger"], run_dir, config["name"], config["group"])
+    failed = True
+    started = time.perf_counter()
+    try:
+        if logger is not None:
+            logger.log_hyperparams({**config, "git": git_state()._asdict()})
+        trainer = _trainer(settings, run_dir, logger, callbacks)
+        if resume:
+            checkpoints.adopt_best(resume)
+        _fit(trainer, lit, data, resume, checkpoints)
+        picture = _picture(lit, data, checkpoints.best_path, trainer, run_dir)
+        result = TrainResult(
+            run_dir=run_dir,
+            best=checkpoints.best_path,
+            last=checkpoints.last_path,
+            picture=picture,
+            logs=log_folder(logger, run_dir),
+            steps=trainer.global_step,
+            best_step=checkpoints.best_step,
+            val=checkpoints.best_metrics,
+            images=len(data.photos.val),
+            images_per_s=throughput.images_per_s,
+            seconds=time.perf_counter() - started,
+        )
+        if logger is not None:
+            best = {f"best/{k.removeprefix('val/')}": v for k, v in result.val.items()}
+            logger.log_metrics(best, trainer.global_step)
+        failed = False
+        return result
+    finally:
+        finish(logger, failed)
+
+
+def _fit(
+    trainer: pl.Trainer,
+    lit: LitCodec,
+    data: ImageDataModule,
+    resume: Path | None,
+    checkpoints: Checkpoints,
+) -> None:
+    try:
+        trainer.fit(lit, datamodule=data, ckpt_path=resume)
+    except TngexpError:
+        raise
+    except SystemExit:
+        # Lightning's answer to a KeyboardInterrupt, here a second Ctrl-C.
+        saved = checkpoints.last_path if checkpoints.last_path.exists() else None
+        raise Interrupted(trainer.global_step, saved, signal.SIGINT) from None
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            "the accelerator is out of memory; lower data.batch_size (trainer.accumulate makes "
+            "up for it) or data.crop."
+        ) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise ConfigError(
+                f"torch.compile failed ({str(error).splitlines()[0]}); it needs a C++ compiler. "
+                "Set trainer.compile=false."
+            ) from error
+        raise
+
+
+def _trainer(
+    settings: TrainerSettings, run_dir: Path, logger: Any, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    accelerator = settings.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        if accelerator == "cpu" and torch.backends.mps.is_available():
+            accelerator = "mps"
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=settings.devices,
+        precision=resolve_precision(settings.precision, torch.device(accelerator)),  # type: ignore[arg-type]
+        max_steps=settings.max_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip,
+        # Lightning counts batches here, we count optimizer steps.
+        val_check_interval=settings.val_every * settings.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=settings.log_every,
+        logger=logger or False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run_dir,
+        enable_checkpointing=False,  # ours is an ordinary callback
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # the data module divides samples itself
+    )
+
+
+def _optimizer(
+    config: Mapping[str, Any],
+) -> tuple[Callable[[Any], torch.optim.Optimizer], ScheduleSettings]:
+    arguments = {k: v for k, v in config.items() if k not in ("_target_", "schedule")}
+    schedule = ScheduleSettings.from_config(config.get("schedule") or {})
+    path = str(config.get("_target_", ""))
+    module, _, name = path.rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"optimizer '{path}' does not exist: {error}") from error
+    accepted = list(inspect.signature(target).parameters)[1:]
+    for key in arguments:
+        if key not in accepted:
+            raise ConfigError(
+                f"unknown option optimizer.{key}.{did_you_mean(key, accepted)} "
+                f"{name} takes: {', '.join(accepted)}."
+            )
+    if not arguments.get("lr", 1.0) > 0:
+        raise ConfigError(f"optimizer.lr={arguments['lr']} must be above 0.")
+    return functools.partial(target, **arguments), schedule
+
+
+def _callbacks(config: Mapping[str, Any]) -> list[pl.Callback]:
+    """In the order of the file; a null entry is off."""
+    return [build(entry, trusted=True) for entry in config.values() if entry is not None]
+
+
+def _check_numbers(config: Mapping[str, Any]) -> None:
+    """What a component would answer with a TypeError."""
+    seed = config["seed"]
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ConfigError(f"seed={seed!r} must be a whole number from 0 to 2³² − 1.")
+    for group in ("loss", "rate"):
+        for key, value in config[group].items():
+            if key.startswith("lmbda") and (isinstance(value, bool | str) or value is None):
+                raise ConfigError(f"{group}.{key}={value!r} must be a positive number.")
+
+
+def _check_crop(data: Mapping[str, Any], codec: Codec, loss: RateDistortionLoss) -> None:
+    crop = data.get("crop")
+    if not isinstance(crop, int):
+        return  # the data module says what is wrong with it
+    stride = codec.stride
+    needed = max(loss.min_side, stride)
+    fitting = max(round(crop / stride), -(-needed // stride)) * stride
+    if crop % stride:
+        raise ConfigError(
+            f"data.crop={crop} must be a multiple of {stride}, the codec's total stride; "
+            f"use e.g. data.crop={fitting}."
+        )
+    if crop < loss.min_side:
+        raise ConfigError(
+            f"data.crop={crop} is too small for this loss, which needs at least "
+            f"{loss.min_side} pixels (MS-SSIM halves images four times); "
+            f"use e.g. data.crop={fitting}, or loss=mse."
+        )
+
+
+def _path(config: Mapping[str, Any], key: str) -> Path | None:
+    value = config.get(key)
+    return Path(value).expanduser().absolute() if value else None
+
+
+def _picture(
+    lit: LitCodec, data: ImageDataModule, best: Path, trainer: pl.Trainer, run_dir: Path
+) -> Path | None:
+    """Original | reconstruction | error of up to four validation images, as ``best`` sees them."""
+    if not best.exists() or not data.photos.val:
+        return None
+    lit.codec.load_state_dict(load(best, trusted=True).state_dict())
+    lit.eval()
+    rows: list[Image.Image] = []
+    with torch.no_grad():
+        for batch in data.val_dataloader():
+            results = lit.validation_step(batch.to(lit.device), 0)
+            rows.append(comparison_row(results[len(results) // 2]))
+            if len(rows) == _PICTURES:
+                break
+    path = run_dir / "reconstructions.png"
+    comparison_sheet(rows).save(path)
+    return path

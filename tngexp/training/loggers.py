@@ -1,0 +1,157 @@
+"""Loggers: W&B (offline by default), CSV, TensorBoard or none. The only file that knows wandb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from PIL import Image
+from torch import Tensor
+
+from tngexp.training.settings import did_you_mean
+from tngexp.types import ConfigError
+
+__all__ = ["finish", "log_histogram", "log_images", "make_logger"]
+
+_NAMES = ("wandb", "csv", "tensorboard", "none")
+
+
+def make_logger(
+    config: Mapping[str, Any], run_dir: Path, name: str, group: str | None
+) -> Logger | None:
+    """The logger ``logger.name`` asks for; everything it writes lies in ``run_dir``.
+
+    Args:
+        config: ``conf/logger/*.yaml``.
+        run_dir: the run's folder.
+        name: shown name of the run.
+        group: W&B group, what the runs of a sweep have in common.
+    """
+    kind = config.get("name")
+    if kind == "none":
+        return None
+    if kind == "csv":
+        return CSVLogger(run_dir, name="", version="csv", flush_logs_every_n_steps=20)
+    if kind == "tensorboard":
+        try:
+            return TensorBoardLogger(run_dir, name="", version="tensorboard")
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "logger=tensorboard needs tensorboard: pip install tensorboard"
+            ) from error
+    if kind == "wandb":
+        return _wandb(config, run_dir, name, group)
+    raise ConfigError(
+        f"logger.name={kind!r} is not one of {', '.join(_NAMES)}.{did_you_mean(str(kind), _NAMES)}"
+    )
+
+
+def _wandb(config: Mapping[str, Any], run_dir: Path, name: str, group: str | None) -> Logger:
+    mode = config.get("mode", "offline")
+    if mode not in ("offline", "online", "disabled"):
+        raise ConfigError(f"logger.mode={mode!r} is not one of offline, online, disabled.")
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "logger=wandb needs wandb: pip install wandb, or use logger=csv"
+        ) from error
+
+    if mode == "online" and not wandb.api.api_key:
+        raise ConfigError(
+            "logger.mode=online needs an account: run `wandb login` first (or set WANDB_API_KEY), "
+            "or leave logger.mode=offline and sync later with `wandb sync`."
+        )
+    # wandb writes caches and settings to the home directory unless told otherwise, and asks the
+    # server for news; neither belongs to an offline run.
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        disable_code=True,
+        x_disable_stats=not config.get("system_metrics", True),
+    )
+    logger = WandbLogger(
+        name=name,
+        save_dir=run_dir,
+        project=config.get("project", "tngexp"),
+        group=group,
+        # Not WandbLogger's ``offline``: that sets WANDB_MODE for the rest of the process.
+        mode=mode,
+        tags=list(config.get("tags") or []),
+        settings=settings,
+    )
+    # WandbLogger always passes this option, about which wandb then warns that it has no effect.
+    logger._wandb_init.pop("anonymous", None)
+    return logger
+
+
+def finish(logger: Logger | None, failed: bool = False) -> None:
+    """Close ``logger`` so that the next run of this process starts a new one."""
+    if isinstance(logger, WandbLogger) and logger._experiment is not None:
+        import wandb
+
+        wandb.finish(exit_code=int(failed))
+    elif logger is not None:
+        logger.finalize("failed" if failed else "success")
+
+
+def log_images(
+    loggers: Iterable[Logger],
+    key: str,
+    images: Sequence[Image.Image],
+    captions: Sequence[str],
+    step: int,
+    folder: Path,
+) -> None:
+    """Give pictures to every logger that shows them; PNG files in ``folder`` if none does."""
+    shown = False
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(key, _same_size(images), step=step, caption=list(captions))
+            shown = True
+        elif isinstance(logger, TensorBoardLogger):
+            for i, image in enumerate(images):
+                logger.experiment.add_image(
+                    f"{key}/{i}", np.asarray(image), step, dataformats="HWC"
+                )
+            shown = True
+    if not shown:
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(images):
+            image.save(folder / f"step{step:06d}-{i}.png")
+
+
+def _same_size(images: Sequence[Image.Image]) -> list[Image.Image]:
+    """Images on white canvases of one size: wandb shows a list of pictures as one strip."""
+    size = (max(image.width for image in images), max(image.height for image in images))
+    canvases = [Image.new("RGB", size, "white") for _ in images]
+    for canvas, image in zip(canvases, images, strict=True):
+        canvas.paste(image)
+    return canvases
+
+
+def log_histogram(loggers: Iterable[Logger], key: str, values: Tensor, step: int) -> None:
+    """Give the distribution of ``values`` (any shape) to every logger that shows histograms."""
+    array = values.detach().float().cpu().flatten().numpy()
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            histogram = wandb.Histogram(array.tolist())
+            logger.log_metrics({key: histogram}, step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_histogram(key, array, step)
+
+
+def log_folder(logger: Logger | None, run_dir: Path) -> Path | None:
+    """Where ``logger`` has written, for the summary."""
+    if isinstance(logger, WandbLogger):
+        files = getattr(logger._experiment, "dir", None)
+        return Path(os.path.dirname(files)) if files else run_dir / "wandb"
+    if logger is None or logger.log_dir is None:
+        return None
+    return Path(logger.log_dir)

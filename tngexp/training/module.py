@@ -1,0 +1,203 @@
+"""The Lightning module: one codec, one pure loss, one optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from tngexp.codec import Codec
+from tngexp.losses import LossTerms, RateDistortionLoss
+from tngexp.metrics import ms_ssim, psnr
+from tngexp.training.schedule import lr_factor
+from tngexp.training.settings import ScheduleSettings
+from tngexp.types import TngexpError
+
+__all__ = ["ImageResult", "LitCodec", "NonFiniteError", "to_float"]
+
+
+class NonFiniteError(TngexpError):
+    """Loss or gradient became NaN or infinite at optimizer step ``step`` (1-based)."""
+
+    def __init__(self, what: str, step: int) -> None:
+        self.step = step
+        super().__init__(
+            f"{what} at step {step}: training stopped before it reached the weights, and the last "
+            "checkpoint is kept. Lower optimizer.lr or trainer.clip, or set "
+            "trainer.precision=32-true"
+        )
+
+
+class ImageResult(NamedTuple):
+    """One validation image at one quality."""
+
+    quality: float | None  # None for a codec of one fixed rate
+    loss: float | None  # None where the image is too small for the distortion
+    bpp: float
+    y_bpp: float
+    z_bpp: float
+    distortion: float | None
+    lmbda: float
+    psnr_db: float
+    ms_ssim: float  # NaN where the image is too small to measure
+    x: Tensor  # (3, H, W) in [0, 1], float32
+    x_hat: Tensor  # (3, H, W) in [0, 1], float32
+    y_bits: Tensor  # (M,), bits of each latent channel
+
+
+class LitCodec(pl.LightningModule):
+    """Trains ``codec`` on R + λD.
+
+    The loss is pure and nothing here logs: the latest terms are kept in ``last_terms`` (training)
+    or returned (validation), and callbacks decide what becomes of them.
+
+    Args:
+        codec: the model.
+        loss: pure function object of ``tngexp.losses``.
+        optimizer: parameters → optimizer.
+        schedule: learning-rate schedule.
+        max_steps: optimizer steps of the whole run.
+        seed: seeds the training noise, see :meth:`on_train_batch_start`.
+        accumulate: batches per optimizer step.
+        channels_last: memory format of the input.
+        checkpoint_info: plain dict stored under ``tngexp`` in every checkpoint.
+        val_qualities: qualities a variable-rate codec is validated at.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        loss: RateDistortionLoss,
+        optimizer: Callable[[Any], torch.optim.Optimizer],
+        schedule: ScheduleSettings,
+        *,
+        max_steps: int,
+        seed: int = 0,
+        accumulate: int = 1,
+        channels_last: bool = True,
+        checkpoint_info: Mapping[str, Any] | None = None,
+        val_qualities: tuple[float, ...] = (0.0, 0.5, 1.0),
+    ) -> None:
+        super().__init__()
+        self.codec = codec
+        self.loss = loss
+        self.last_terms: LossTerms | None = None
+        self.grad_norm: Tensor | None = None  # before clipping
+        self._make_optimizer = optimizer
+        self._schedule = schedule
+        self._max_steps = max_steps
+        self._seed = seed
+        self._accumulate = accumulate
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._info = dict(checkpoint_info or {})
+        self._val_qualities = val_qualities
+
+    def configure_optimizers(self) -> Any:
+        trainable = [p for p in self.codec.parameters() if p.requires_grad]
+        optimizer = self._make_optimizer(trainable)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: lr_factor(step, self._max_steps, self._schedule)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+        # Noise is a function of (seed, step, micro-batch) alone, so a resumed run draws the same
+        # noise as one that never stopped, without generator states in the checkpoint.
+        micro = batch_idx % self._accumulate
+        torch.manual_seed(_mix(self._seed, self.global_step, micro))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        x = self._images(batch)
+        quality = self.codec.rate.sample(len(x))
+        lmbda = self.codec.rate.lmbda(quality)
+        terms = self.loss(self.codec(x, quality), x, lmbda)
+        self.last_terms = terms._replace(loss=terms.loss.detach())
+        return terms.loss
+
+    def validation_step(  # type: ignore[override]  # Lightning hands it to callbacks as it is
+        self, batch: Tensor, batch_idx: int
+    ) -> list[ImageResult]:
+        x = self._images(batch)
+        qualities: tuple[float | None, ...] = (None,)
+        if self.codec.rate.variable:
+            qualities = self._val_qualities
+        return [self._validate(x[i : i + 1], q) for i in range(len(x)) for q in qualities]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning's own clipping throws the norm away; computing it once serves the log, too.
+        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.grad_norm = nn.utils.clip_grad_norm_(parameters, limit).detach()
+        if not math.isfinite(self.grad_norm):
+            # Raised before the optimizer step: neither weights nor checkpoints take damage.
+            raise NonFiniteError(
+                f"the gradient's norm is {float(self.grad_norm)}", self.global_step + 1
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["tngexp"] = self._info
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # ``state_dict`` holds the averaged weights, the ones to ship; training continues from the
+        # raw ones. The EMA callback finds its average under the other name.
+        if "raw_state_dict" in checkpoint:
+            checkpoint["averaged_state_dict"] = checkpoint["state_dict"]
+            checkpoint["state_dict"] = checkpoint.pop("raw_state_dict")
+
+    def _images(self, batch: Tensor) -> Tensor:
+        return to_float(batch).to(memory_format=self._format)
+
+    def _validate(self, x: Tensor, q: float | None) -> ImageResult:
+        quality = None if q is None else torch.full((1,), q, device=x.device)
+        lmbda = self.codec.rate.lmbda(quality)
+        output = self.codec(x, quality)
+        measurable = min(x.shape[-2:]) >= self.loss.min_side
+        terms = self.loss(output, x, lmbda) if measurable else None
+        pixels = x.shape[-2] * x.shape[-1]
+        z_bits = 0.0 if output.z_bits is None else float(output.z_bits.sum())
+        x_hat = output.x_hat.float().clamp(0, 1)
+        # In bf16 the variances of MS-SSIM would drown in rounding.
+        with torch.autocast(x.device.type, enabled=False):
+            psnr_db, similarity = float(psnr(x, x_hat)), float(ms_ssim(x, x_hat))
+        return ImageResult(
+            quality=q,
+            loss=None if terms is None else float(terms.loss),
+            bpp=float(output.bpp()),
+            y_bpp=float(output.y_bits.sum()) / pixels,
+            z_bpp=z_bits / pixels,
+            distortion=None if terms is None else float(terms.distortion),
+            lmbda=float(lmbda.mean()),
+            psnr_db=psnr_db,
+            ms_ssim=similarity,
+            x=x[0],
+            x_hat=x_hat[0],
+            y_bits=output.y_bits[0].float().flatten(1).sum(1),
+        )
+
+
+def to_float(batch: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1]; float images unchanged."""
+    return batch if batch.is_floating_point() else batch.float() / 255
+
+
+def _mix(*numbers: int) -> int:
+    """A 63-bit seed in which every bit depends on every number (SplitMix64's finalizer)."""
+    state = 0
+    for number in numbers:
+        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1

@@ -1,0 +1,100 @@
+"""Checked settings of the engine: what ``conf/trainer`` and ``conf/optimizer`` may contain."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from tngexp.types import ConfigError
+
+__all__ = ["ScheduleSettings", "TrainerSettings", "did_you_mean"]
+
+_PRECISIONS = ("auto", "32-true", "bf16-mixed")
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` when ``word`` resembles an option, otherwise an empty string."""
+    close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """``trainer.*``; steps are optimizer steps, whatever ``accumulate`` is."""
+
+    max_steps: int
+    val_every: int
+    log_every: int = 10
+    accumulate: int = 1
+    clip: float | None = 1.0
+    precision: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    accelerator: str = "auto"
+    devices: int | str = 1
+    progress: bool = True
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TrainerSettings:
+        """Raises ConfigError for an unknown key or a value that cannot work."""
+        settings = cls(**_known(config, cls, "trainer"))
+        for name in ("max_steps", "val_every", "log_every", "accumulate"):
+            value = getattr(settings, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(
+                    f"trainer.{name}={value!r} must be a whole number of at least 1; "
+                    f"set e.g. trainer.{name}=1."
+                )
+        if settings.clip is not None and not settings.clip > 0:
+            raise ConfigError(
+                f"trainer.clip={settings.clip!r} must be above 0; trainer.clip=null turns it off."
+            )
+        if str(settings.precision) not in _PRECISIONS:
+            raise ConfigError(
+                f"trainer.precision={settings.precision!r} is not one of {', '.join(_PRECISIONS)}."
+                + did_you_mean(str(settings.precision), _PRECISIONS)
+            )
+        return settings
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """``schedule.*`` of the optimizer: warm-up, constant, decay (all per optimizer step)."""
+
+    warmup: int = 0  # steps of linear warm-up
+    decay_start: float = 1.0  # fraction of max_steps where the decay begins
+    final: float = 0.01  # learning rate at the end, relative to its peak
+    shape: str = "cosine"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ScheduleSettings:
+        """Raises ConfigError for an unknown key or a value that cannot work."""
+        settings = cls(**_known(config, cls, "optimizer.schedule"))
+        if settings.shape not in ("cosine", "linear"):
+            raise ConfigError(
+                f"optimizer.schedule.shape={settings.shape!r} is not one of cosine, linear."
+            )
+        for name in ("decay_start", "final"):
+            if not 0 <= getattr(settings, name) <= 1:
+                raise ConfigError(
+                    f"optimizer.schedule.{name}={getattr(settings, name)!r} must lie in 0..1."
+                )
+        if settings.warmup < 0:
+            raise ConfigError("optimizer.schedule.warmup must be 0 or more steps.")
+        return settings
+
+
+def _known(config: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, Any]:
+    names = [field.name for field in fields(cls)]
+    for key in config:
+        if key not in names:
+            raise ConfigError(
+                f"unknown option {where}.{key}.{did_you_mean(str(key), names)} "
+                f"Options of {where}: {', '.join(names)}."
+            )
+    for field in fields(cls):
+        if field.default is MISSING and field.name not in config:
+            raise ConfigError(f"{where}.{field.name} is not set.")
+    return dict(config)

@@ -1,0 +1,91 @@
+"""The end of a run: one table and one picture."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["TrainResult", "print_summary", "shown_path"]
+
+
+class TrainResult(NamedTuple):
+    """What a run has achieved and where it lies."""
+
+    run_dir: Path
+    best: Path
+    last: Path
+    picture: Path | None
+    logs: Path | None
+    steps: int  # optimizer steps, earlier runs included
+    best_step: int
+    val: dict[str, float]  # of the best checkpoint, e.g. "val/bpp", "val/q0.5/psnr"
+    images: int  # validation images
+    images_per_s: float
+    seconds: float
+
+    @property
+    def val_loss(self) -> float:
+        """Validation loss of the best checkpoint; NaN where it could not be measured."""
+        return self.val.get("val/loss", float("nan"))
+
+
+def print_summary(result: TrainResult, name: str, console: Console | None = None) -> None:
+    """Print the summary table. Rates are estimates from the entropy model, not file sizes."""
+    console = console or Console()
+    table = Table(title=f"tngexp {name}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for label, prefix in _qualities(result.val):
+        figures = [
+            f"{result.val[prefix + key]:{form}}{unit}"
+            for key, form, unit in (
+                ("bpp", ".4f", " bpp (estimated)"),
+                ("psnr", ".2f", " dB PSNR"),
+                ("ms_ssim", ".5f", " MS-SSIM"),
+                ("loss", ".4f", " loss"),
+            )
+            if prefix + key in result.val
+        ]
+        table.add_row(label, ", ".join(figures))
+    table.add_row(
+        "validated on",
+        f"{result.images} images, averaged weights, best at step {result.best_step}",
+    )
+    minutes, seconds = divmod(round(result.seconds), 60)
+    table.add_row(
+        "training",
+        f"{result.steps} steps, {result.images_per_s:.1f} images/s, {minutes} min {seconds:02d} s",
+    )
+    for label, path in (
+        ("best", result.best),
+        ("last", result.last),
+        ("log", result.logs),
+        ("picture", result.picture),
+    ):
+        if path is not None:
+            inside = path.is_relative_to(result.run_dir)
+            table.add_row(label, Text(str(path.relative_to(result.run_dir) if inside else path)))
+    console.print(table)
+    # Outside of the table, which would break a long path into pieces that cannot be pasted.
+    console.print(Text(f"all in {shown_path(result.run_dir)}"), soft_wrap=True)
+
+
+def shown_path(path: Path) -> str:
+    """``path`` relative to the current folder where it lies inside, so that it can be pasted."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _qualities(val: dict[str, float]) -> list[tuple[str, str]]:
+    """(label, key prefix) of each quality, or one row for a fixed rate."""
+    found = {match[1] for key in val if (match := re.match(r"val/q([\d.]+)/bpp$", key))}
+    if not found:
+        return [("validation", "val/")]
+    return [(f"quality {q}", f"val/q{q}/") for q in sorted(found, key=float)]
