@@ -1,0 +1,131 @@
+"""Parity with CompressAI: same weights, same input, same x̂ and the same bits."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tngexp import load
+from tngexp.interop import InteropError, from_compressai, main
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # CompressAI's own deprecation notices on import
+    models = pytest.importorskip("compressai.models")
+
+N, M = 16, 24
+
+
+def randomized(name: str) -> Any:
+    """A CompressAI model with weights that make every term of the rate matter."""
+    model = getattr(models, name)(N, M).eval()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if key.startswith(("g_a.6", "h_a.4")):
+                parameter.mul_(20)  # latents spread over several symbols
+            if key.endswith("quantiles"):
+                parameter[:, 0, 1] = torch.randn(len(parameter))
+    return model
+
+
+def total_bits(likelihoods: dict[str, torch.Tensor]) -> float:
+    return sum(-torch.log2(p.double()).sum().item() for p in likelihoods.values())
+
+
+@pytest.mark.parametrize("name", ["FactorizedPrior", "MeanScaleHyperprior"])
+@torch.no_grad()
+def test_parallel_models_agree_with_forward(name: str) -> None:
+    model = randomized(name)
+    x = torch.rand(2, 3, 64, 128)
+    theirs = model(x)
+    ours = from_compressai(model.state_dict())(x)
+    assert ours.y_bits.max() > 1
+    assert relative(ours.x_hat, theirs["x_hat"]) < 1e-4
+    expected = total_bits(theirs["likelihoods"])
+    assert ours.bits().sum().item() == pytest.approx(expected, rel=1e-4)
+
+
+@torch.no_grad()
+def test_joint_model_agrees_with_what_compressai_codes() -> None:
+    model = randomized("JointAutoregressiveHierarchicalPriors")
+    model.update()
+    # A power of two makes CompressAI's tables' scales exact; its coder then changes nothing.
+    x = torch.rand(1, 3, 64, 64)
+    coded = model.compress(x)
+    y_hat, z_hat = decoded_latents(model, coded)
+    x_hat = model.g_s(y_hat)
+    params = model.h_s(z_hat)
+    joined = torch.cat([params, model.context_prediction(y_hat)], dim=1)
+    scales, means = model.entropy_parameters(joined).chunk(2, 1)
+    _, z_likelihood = model.entropy_bottleneck(model.h_a(model.g_a(x)), training=False)
+    y_likelihood = model.gaussian_conditional._likelihood(y_hat, scales, means=means)
+    expected = total_bits({"y": y_likelihood.clamp(min=1e-9), "z": z_likelihood})
+
+    ours = from_compressai(model.state_dict())(x)
+    assert relative(ours.x_hat, x_hat) < 1e-4
+    assert ours.bits().sum().item() == pytest.approx(expected, rel=1e-4)
+
+
+@torch.no_grad()
+def test_joint_model_agrees_with_forward_given_its_latent() -> None:
+    """CompressAI's ``forward`` rounds y without μ: from that ŷ the parameters are the same."""
+    model = randomized("JointAutoregressiveHierarchicalPriors")
+    x = torch.rand(1, 3, 64, 64)
+    theirs = model(x)
+    ours = from_compressai(model.state_dict())
+    y = model.g_a(x)
+    features, z_bits = ours.prior._side_information(y)  # type: ignore[operator]
+    from tngexp.priors import GaussianMixture, bits
+    from tngexp.types import Cells
+
+    raw = ours.prior.context.parallel(features, y.round())  # type: ignore[operator, union-attr]
+    distribution = GaussianMixture(raw, 1)
+    # Their rate is charged for round(y − μ) + μ around means predicted from round(y).
+    residual = (y - distribution.location).round()
+    y_bits = bits(distribution, Cells(residual - 0.5, residual + 0.5))
+    expected = total_bits(theirs["likelihoods"])
+    assert (y_bits.sum() + z_bits.sum()).item() == pytest.approx(expected, rel=1e-4)
+    assert relative(ours.transform.synthesis(y.round()), theirs["x_hat"]) < 1e-4
+
+
+def decoded_latents(model: Any, coded: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """ŷ and ẑ inside CompressAI's ``decompress``, taken from what it hands to g_s."""
+    seen: list[torch.Tensor] = []
+    handle = model.g_s.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    model.decompress(coded["strings"], coded["shape"])
+    handle.remove()
+    return seen[0], model.entropy_bottleneck.decompress(coded["strings"][1], coded["shape"])
+
+
+def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+def test_scale_hyperprior_is_refused() -> None:
+    with pytest.raises(InteropError, match="ScaleHyperprior"):
+        from_compressai(models.ScaleHyperprior(N, M).state_dict())
+
+
+def test_foreign_weights_are_refused() -> None:
+    with pytest.raises(InteropError, match="supported are"):
+        from_compressai(torch.nn.Linear(2, 2).state_dict())
+
+
+def test_command_line_writes_a_loadable_checkpoint(tmp_path: Path, capsys: Any) -> None:
+    model = randomized("MeanScaleHyperprior")
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "in.pth.tar")
+    target = tmp_path / "out.ckpt"
+    assert main([str(tmp_path / "in.pth.tar"), str(target)]) == 0
+    codec = load(target)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        bpp = codec(x).bpp().item()
+        expected = total_bits(model(x)["likelihoods"]) / 64**2
+    assert math.isclose(bpp, expected, rel_tol=1e-4)
+    assert main([str(tmp_path / "in.pth.tar"), str(target)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main([str(tmp_path / "nope"), str(tmp_path / "x")]) == 2

@@ -1,0 +1,196 @@
+"""Weights from elsewhere: CompressAI's state dicts become codecs of ours.
+
+``python -m tngexp.interop weights.pth.tar codec.ckpt`` converts a file; CompressAI itself is not
+needed for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import tngexp
+from tngexp.codec import Codec
+from tngexp.types import TngexpError
+
+__all__ = ["InteropError", "from_compressai", "main"]
+
+
+class InteropError(TngexpError):
+    """A state dict that is not one of the supported CompressAI architectures."""
+
+
+# CompressAI's prefix → ours, for each group of layers; the rest of a key stays as it is.
+_TRANSFORMS = {"g_a.": "transform.analysis.", "g_s.": "transform.synthesis."}
+_HYPER = {
+    "h_a.": "prior.hyper.analysis.",
+    "h_s.": "prior.hyper.synthesis.",
+    "entropy_bottleneck.": "prior.side_density.",
+}
+_CONTEXT = {
+    "context_prediction.": "prior.context.conv.",
+    "entropy_parameters.": "prior.context.network.",
+}
+# Constants and coding tables that ours derives.
+_DERIVED = re.compile(
+    r"_reparam\.|\.(_offset|_quantized_cdf|_cdf_length|target|quantiles|mask|scale_table|scale_bound)$"
+    r"|likelihood_lower_bound|lower_bound_scale"
+)
+
+
+def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Codec:
+    """A codec with the weights of a CompressAI model, in evaluation mode.
+
+    Supported are ``FactorizedPrior`` (bmshj2018), ``MeanScaleHyperprior`` and
+    ``JointAutoregressiveHierarchicalPriors`` (mbt2018); sizes are read off the weights. With the
+    same input x̂ and the bits agree to float32 rounding. One difference is on purpose: CompressAI's
+    ``forward`` of the joint model rounds y itself, while its ``compress`` rounds y − μ position by
+    position. Ours always does the latter, so the estimate is of what is coded.
+
+    Args:
+        state_dict: ``model.state_dict()`` of CompressAI ≥ 1.2.
+        lmbda: λ the model was trained with, kept for the record.
+
+    Raises:
+        InteropError: naming what is missing or unexpected.
+    """
+    config, renames = _describe(state_dict, lmbda)
+    codec = Codec.from_config(config)
+    weights = _rename(state_dict, renames)
+    # Symbol 0 sits at the density's median, the middle one of CompressAI's three quantiles.
+    weights[renames["entropy_bottleneck."] + "location"] = state_dict[
+        "entropy_bottleneck.quantiles"
+    ][:, 0, 1]
+    expected = codec.state_dict()
+    missing = expected.keys() - weights.keys()
+    foreign = weights.keys() - expected.keys()
+    if missing or foreign:
+        raise InteropError(
+            f"the weights do not fit the CompressAI model they look like: "
+            f"missing {sorted(missing)[:3]}, unexpected {sorted(foreign)[:3]}"
+        )
+    try:
+        codec.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InteropError(f"the weights' shapes do not fit together: {error}") from error
+    return codec.eval()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line of ``python -m tngexp.interop``; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tngexp.interop", description="Convert CompressAI weights to a checkpoint."
+    )
+    parser.add_argument(
+        "weights", type=Path, help="a file torch.save wrote: state dict or checkpoint"
+    )
+    parser.add_argument("checkpoint", type=Path, help="where to write the tngexp checkpoint")
+    parser.add_argument("--lmbda", type=float, default=0.01, help="λ it was trained with")
+    arguments = parser.parse_args(argv)
+    try:
+        _convert(arguments.weights, arguments.checkpoint, arguments.lmbda)
+    except TngexpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {arguments.checkpoint}")
+    return 0
+
+
+def _convert(source: Path, target: Path, lmbda: float) -> None:
+    if not source.is_file():
+        raise InteropError(f"{source}: no such file")
+    if target.exists():
+        raise InteropError(f"{target} exists already; choose another name or remove it first")
+    try:
+        content = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InteropError(f"{source}: not a file of tensors that torch can load") from error
+    state_dict = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state_dict, dict):
+        raise InteropError(f"{source}: holds no state dict")
+    codec = from_compressai(state_dict, lmbda)
+    partial = target.with_name(target.name + ".part")
+    torch.save(
+        {
+            "state_dict": {f"codec.{name}": tensor for name, tensor in codec.state_dict().items()},
+            "tngexp": {"format": 1, "version": tngexp.__version__, "codec": codec.config},
+        },
+        partial,
+    )
+    partial.replace(target)
+
+
+def _describe(
+    state_dict: Mapping[str, Tensor], lmbda: float
+) -> tuple[dict[str, Any], dict[str, str]]:
+    try:
+        channels_n = state_dict["g_a.0.weight"].shape[0]
+        channels_m = state_dict["g_a.6.weight"].shape[0]
+        state_dict["entropy_bottleneck.quantiles"]
+        state_dict["entropy_bottleneck.matrices.0"]
+    except KeyError as error:
+        raise InteropError(
+            f"no {error} in the state dict; supported are CompressAI's FactorizedPrior, "
+            "MeanScaleHyperprior and JointAutoregressiveHierarchicalPriors (CompressAI ≥ 1.2; "
+            "load older weights there and save them again)"
+        ) from error
+    renames = dict(_TRANSFORMS)
+    if "h_a.0.weight" not in state_dict:
+        prior: dict[str, Any] = {
+            "_target_": "tngexp.priors.factorized.FactorizedPrior",
+            "M": channels_m,
+        }
+        renames["entropy_bottleneck."] = "prior.density."
+    else:
+        if state_dict["h_s.4.weight"].shape[0] != 2 * channels_m:
+            raise InteropError(
+                "the hyper synthesis transform predicts scales only (ScaleHyperprior), which has "
+                "no counterpart here; supported is MeanScaleHyperprior"
+            )
+        joint = "context_prediction.weight" in state_dict
+        context = "masked.MaskedContext" if joint else "none.NoContext"
+        prior = {
+            "_target_": "tngexp.priors.conditional.ConditionalPrior",
+            "M": channels_m,
+            "mixture": 1,
+            "hyper": {
+                "_target_": "tngexp.transforms.hyper.HyperConv",
+                "_partial_": True,
+                "N": channels_n,
+            },
+            "side_quantizer": {"_target_": "tngexp.quantizers.mixed.Mixed"},
+            "context": {"_target_": f"tngexp.priors.{context}", "_partial_": True},
+        }
+        renames |= _HYPER | (_CONTEXT if joint else {})
+    config = {
+        "transform": {
+            "_target_": "tngexp.transforms.gdn.GDNTransform",
+            "N": channels_n,
+            "M": channels_m,
+        },
+        "quantizer": {"_target_": "tngexp.quantizers.mixed.Mixed"},
+        "prior": prior,
+        "rate": {"_target_": "tngexp.rate.fixed.FixedRate", "lmbda": lmbda},
+    }
+    return config, renames
+
+
+def _rename(state_dict: Mapping[str, Tensor], renames: Mapping[str, str]) -> dict[str, Tensor]:
+    weights = {}
+    for key, tensor in state_dict.items():
+        if _DERIVED.search(key):
+            continue
+        prefix = key.partition(".")[0] + "."
+        weights[renames.get(prefix, prefix) + key.removeprefix(prefix)] = tensor
+    return weights
+
+
+if __name__ == "__main__":
+    sys.exit(main())
