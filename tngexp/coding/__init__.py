@@ -1,0 +1,45 @@
+"""Symbols ↔ bytes: integer probabilities, the entropy coder, the ``.tng`` container."""
+
+from __future__ import annotations
+
+from tngexp.coding.coder import Decoder, Encoder, symbols_checksum
+from tngexp.coding.container import (
+    Container,
+    fingerprint,
+    index_to_quality,
+    quality_to_index,
+    read,
+    write,
+)
+from tngexp.coding.errors import BitstreamError
+from tngexp.coding.probability import (
+    PRECISION,
+    Tables,
+    build_tables,
+    quantize_edges,
+    quantize_means,
+    quantize_scales,
+    quantize_weights,
+    weights_from_logits,
+)
+
+__all__ = [
+    "PRECISION",
+    "BitstreamError",
+    "Container",
+    "Decoder",
+    "Encoder",
+    "Tables",
+    "build_tables",
+    "fingerprint",
+    "index_to_quality",
+    "quality_to_index",
+    "quantize_edges",
+    "quantize_means",
+    "quantize_scales",
+    "quantize_weights",
+    "read",
+    "symbols_checksum",
+    "weights_from_logits",
+    "write",
+]
