@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from omegaconf import OmegaConf
+from PIL import Image
+
+from tngexp.bitstream import CodingTables
+from tngexp.codec import Codec
 
 CONF = Path(__file__).parents[1] / "conf"
 SIZES = {"encoder.N": 8, "encoder.M": 12}
@@ -49,3 +55,25 @@ def codec_config(
         "prior": plain["prior"],
         "rate": plain["rate"],
     }
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """A small colourful picture with edges, gradients and a little noise; always the same."""
+    rng = np.random.default_rng(width * 1000 + height)
+    rows, columns = np.mgrid[0:height, 0:width] / 40.0
+    waves = np.stack([np.sin(rows + 2 * columns), np.cos(rows * columns), np.sin(3 * rows)], -1)
+    picture = 128 + 70 * waves + 40 * (waves[..., :1] > 0.3) + rng.normal(0, 4, waves.shape)
+    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+
+
+def checkpoint(codec: Codec, path: Path, tables: CodingTables | None = None) -> Path:
+    """Write ``codec`` as a training would, with its coding tables or others."""
+    coding = (tables or codec.coder().tables).to_state()
+    torch.save(
+        {
+            "state_dict": {f"codec.{name}": t for name, t in codec.state_dict().items()},
+            "tngexp": {"format": 1, "version": "test", "codec": codec.config, "coding": coding},
+        },
+        path,
+    )
+    return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +13,11 @@ from tngexp.priors.base import Prior
 from tngexp.quantizers.base import Quantizer
 from tngexp.rate.base import Rate
 from tngexp.types import CodecOutput, ConfigError, Transform
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from tngexp.bitstream import CodingTables, ImageCoder
 
 __all__ = ["Codec"]
 
@@ -45,6 +50,8 @@ class Codec(nn.Module):
         self.rate = rate
         self.stride = transform.stride * prior.stride
         self.config: dict[str, Any] | None = None
+        self.tables: CodingTables | None = None  # as stored with the weights
+        self._coder: tuple[tuple[int, ...], ImageCoder] | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, trusted: bool = False) -> Self:
@@ -75,6 +82,49 @@ class Codec(nn.Module):
         y_hat, y_bits, z_bits = self.prior(y, self.quantizer)
         x_hat = self.transform.synthesis(self.rate.unscale(y_hat, quality))
         return CodecOutput(x_hat[..., :height, :width], y_bits, z_bits)
+
+    def compress(self, image: Image.Image | Tensor, quality: float | None = None) -> bytes:
+        """The bytes of a ``.tng`` file.
+
+        Args:
+            image: a Pillow image of any mode, or a tensor (3, H, W) or (1, H, W), uint8 or float
+                in [0, 1]; any size from 1×1. ``docs/coding.md`` tells what becomes of grey,
+                transparent and 16-bit images.
+            quality: 0 … 1 for a variable-rate codec, where None means 0.5.
+
+        Raises:
+            ConfigError: for a quality the codec does not take, or a codec in training mode.
+        """
+        return self.coder().compress(image, quality)
+
+    def decompress(self, data: bytes) -> Image.Image:
+        """The image of a ``.tng`` file, in its original size and mode.
+
+        Raises:
+            BitstreamError: when the file is damaged, foreign, or of another model; never shows a
+                wrong image instead.
+        """
+        return self.coder().decompress(data)
+
+    def fingerprint(self) -> bytes:
+        """The four bytes by which a ``.tng`` file names the model it was coded with."""
+        return self.coder().fingerprint
+
+    def coder(self) -> ImageCoder:
+        """What :meth:`compress` and :meth:`decompress` work with, made when first needed."""
+        # The coding libraries take a second to import, which training should not pay for.
+        from tngexp.bitstream import ImageCoder
+
+        if self.training:
+            raise ConfigError("a codec codes in evaluation mode: call codec.eval() first")
+        state = tuple(
+            number for t in self.state_dict().values() for number in (t.data_ptr(), t._version)
+        )
+        if self._coder is None or self._coder[0] != state:
+            # Stored tables belong to the weights they came with.
+            tables = self.tables if self._coder is None else None
+            self._coder = (state, ImageCoder(self, tables))
+        return self._coder[1]
 
     def _pad(self, x: Tensor) -> Tensor:
         bottom, right = (-x.shape[-2] % self.stride, -x.shape[-1] % self.stride)

@@ -51,6 +51,10 @@ def load(path: str | Path, *, trusted: bool = False) -> Codec:
             f"{path}: its weights do not fit the codec it describes; was it written by another "
             f"version of tngexp ({checkpoint['tngexp'].get('version', 'unknown')})?"
         ) from error
+    if "coding" in checkpoint["tngexp"]:
+        from tngexp.bitstream import CodingTables
+
+        codec.tables = CodingTables.from_state(checkpoint["tngexp"]["coding"])
     return codec.eval()
 
 

@@ -52,6 +52,7 @@ class MaskedContext(ContextModel):
         for dr, dc in _CAUSAL:
             mask[dr + _REACH, dc + _REACH] = 1
         self.register_buffer("mask", mask, persistent=False)
+        self._cache: tuple[tuple[int, int], Tensor] | None = None
 
     def steps(self, height: int, width: int, device: torch.device) -> Iterator[Step]:
         rows = torch.arange(height, device=device)
@@ -63,13 +64,22 @@ class MaskedContext(ContextModel):
     def forward(self, features: Tensor, y_hat: Tensor, step: Step) -> Tensor:
         assert isinstance(step, GatherStep)
         neighbours = gather_causal(y_hat, step)  # (B, M·12, n)
-        weight = torch.stack(
-            [self.conv.weight[:, :, dr + _REACH, dc + _REACH] for dr, dc in _CAUSAL], dim=-1
-        ).flatten(1)  # (2M, M·12)
-        context = F.conv1d(neighbours, weight.unsqueeze(-1), self.conv.bias)  # (B, 2M, n)
+        context = F.conv1d(neighbours, self._causal_weight(), self.conv.bias)  # (B, 2M, n)
         joined = torch.cat([step.take(features), context], dim=1)
         raw: Tensor = self.network(joined.unsqueeze(-1)).squeeze(-1)
         return raw
+
+    def _causal_weight(self) -> Tensor:
+        """The 12 causal taps, (2M, M·12, 1); cached, since a decoder needs them at every step."""
+        weight = self.conv.weight
+        state = (weight.data_ptr(), weight._version)
+        if self._cache is None or self._cache[0] != state or torch.is_grad_enabled():
+            taps = [weight[:, :, dr + _REACH, dc + _REACH] for dr, dc in _CAUSAL]
+            packed = torch.stack(taps, dim=-1).flatten(1).unsqueeze(-1)
+            if torch.is_grad_enabled():
+                return packed
+            self._cache = (state, packed)
+        return self._cache[1]
 
     def decode_steps(self, height: int, width: int) -> int:
         return width + (_REACH + 1) * (height - 1)

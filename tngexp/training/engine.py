@@ -26,6 +26,7 @@ from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.checkpoint_io import AtomicCheckpointIO
 from tngexp.training.console import quiet
+from tngexp.training.export import add_tables
 from tngexp.training.git import git_state
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.loggers import finish, log_folder, make_logger
@@ -121,6 +122,9 @@ def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
         if resume:
             checkpoints.adopt_best(resume)
         _fit(trainer, lit, data, resume, checkpoints)
+        for path in {checkpoints.best_path, checkpoints.last_path}:
+            if path.exists():
+                add_tables(path)
         picture = _picture(lit, data, checkpoints.best_path, trainer, run_dir)
         result = TrainResult(
             run_dir=run_dir,

@@ -1,0 +1,9 @@
+"""From a trained codec to real files: exact networks, integer tables, images of any kind."""
+
+from __future__ import annotations
+
+from tngexp.bitstream.coder import ImageCoder
+from tngexp.bitstream.exact import exact_copy
+from tngexp.bitstream.tables import CodingTables, derive_tables
+
+__all__ = ["CodingTables", "ImageCoder", "derive_tables", "exact_copy"]
