@@ -43,7 +43,10 @@ def from_pillow(image: Image.Image) -> Picture:
     """Raises ConfigError for an image without pixels or a mode Pillow cannot convert."""
     if image.width == 0 or image.height == 0:
         raise ConfigError("the image has no pixels")
-    orientation = image.getexif().get(_ORIENTATION)
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except (SyntaxError, ValueError, OSError):
+        orientation = None  # a damaged EXIF block is no reason to refuse the pixels
     icc = image.info.get("icc_profile")
     transparent = image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info
     grey = image.mode in _GREY

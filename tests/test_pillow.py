@@ -1,0 +1,144 @@
+"""``.tng`` as a format of Pillow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms, UnidentifiedImageError
+from support import checkpoint, codec_config, photo
+
+import tngexp.pillow
+from tngexp.codec import Codec
+from tngexp.coding import read
+
+ORIENTATION = 0x0112
+
+
+@pytest.fixture(scope="module")
+def codecs() -> tuple[Codec, Codec]:
+    """A variable-rate and a fixed-rate codec."""
+    torch.manual_seed(0)
+    return (
+        Codec.from_config(codec_config(rate="variable")).eval(),
+        Codec.from_config(codec_config()).eval(),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("TNGEXP_MODEL", raising=False)
+    yield
+    tngexp.pillow.use(None)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
+def test_save_and_open(codecs: tuple[Codec, Codec], tmp_path: Path, mode: str) -> None:
+    codec = codecs[0]
+    tngexp.pillow.use(codec)
+    image = photo(33, 21).convert(mode)
+    image.save(tmp_path / "a.tng", quality=75)
+    data = (tmp_path / "a.tng").read_bytes()
+    assert data == codec.compress(image, 0.75)
+    with Image.open(tmp_path / "a.tng") as opened:
+        assert (opened.format, opened.mode, opened.size) == ("TNG", mode, (33, 21))
+        assert opened.get_format_mimetype() == "image/x-tng"
+        assert np.array_equal(np.asarray(opened), np.asarray(codec.decompress(data)))
+        opened.load()  # again
+        assert opened.resize((5, 5)).size == (5, 5)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_a_file_larger_than_its_pixels(
+    codecs: tuple[Codec, Codec], tmp_path: Path, mode: str
+) -> None:
+    """Pillow maps large enough files of raw pixels, which this is not."""
+    image = Image.new(mode, (2, 1), 77)
+    image.save(tmp_path / "a.tng", model=codecs[0])
+    tngexp.pillow.use(codecs[0])
+    with Image.open(tmp_path / "a.tng") as opened:
+        expected = codecs[0].decompress((tmp_path / "a.tng").read_bytes())
+        assert np.array_equal(np.asarray(opened), np.asarray(expected))
+
+
+def test_opening_reads_the_header_only(codecs: tuple[Codec, Codec]) -> None:
+    buffer = io.BytesIO(codecs[0].compress(photo(33, 21)))
+    image = Image.open(buffer)  # without any model
+    assert image.size == (33, 21)
+    with pytest.raises(OSError, match="TNGEXP_MODEL"):
+        image.load()
+    tngexp.pillow.use(codecs[1])
+    with pytest.raises(OSError, match="coded with model"):
+        image.load()
+    tngexp.pillow.use(codecs[0])
+    image.load()
+
+
+def test_metadata(codecs: tuple[Codec, Codec], tmp_path: Path) -> None:
+    tngexp.pillow.use(codecs[0])
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[ORIENTATION] = 8
+    image = photo(33, 21)
+    image.save(tmp_path / "a.tng", icc_profile=profile, exif=exif)
+    assert "icc_profile" not in image.info
+    with Image.open(tmp_path / "a.tng") as opened:
+        assert opened.info["icc_profile"] == profile
+        assert opened.getexif()[ORIENTATION] == 8
+        opened.save(tmp_path / "b.tng")  # and they go on to the next file
+        opened.save(tmp_path / "c.tng", icc_profile=None)
+    again, bare = (read((tmp_path / name).read_bytes()) for name in ("b.tng", "c.tng"))
+    assert (again.icc, again.orientation) == (profile, 8)
+    assert (bare.icc, bare.orientation) == (None, 8)
+
+
+def test_quality_counts_as_in_jpeg_or_as_in_the_codec(codecs: tuple[Codec, Codec]) -> None:
+    tngexp.pillow.use(codecs[0])
+
+    def saved(**options: object) -> int | None:
+        buffer = io.BytesIO()
+        photo(8, 8).save(buffer, "TNG", **options)
+        return read(buffer.getvalue()).quality
+
+    assert saved() == 128
+    assert saved(quality=0) == 0
+    assert saved(quality=100) == saved(quality=1.0) == 255
+    assert saved(quality=np.int64(40)) == saved(quality=0.4) == 102
+    assert saved(quality=1) == 3
+    for bad in (101, -1, 1.5, float("nan"), "keep", True):
+        with pytest.raises(ValueError, match="quality must be"):
+            saved(quality=bad)
+    with pytest.raises(ValueError, match="fixed rate"):
+        saved(quality=50, model=codecs[1])
+    assert saved(model=codecs[1]) is None
+
+
+def test_models_by_path_and_environment(
+    codecs: tuple[Codec, Codec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="TNGEXP_MODEL"):
+        photo(8, 8).save(tmp_path / "a.tng")
+    assert not (tmp_path / "a.tng").exists()
+    path = checkpoint(codecs[0], tmp_path / "codec.ckpt")
+    photo(8, 8).save(tmp_path / "a.tng", model=path)
+    monkeypatch.setenv("TNGEXP_MODEL", str(path))
+    with Image.open(tmp_path / "a.tng") as image:
+        image.load()
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        photo(8, 8).save(tmp_path / "b.tng", model=tmp_path / "none.ckpt")
+
+
+def test_bad_files_fail_as_pillows_users_expect(codecs: tuple[Codec, Codec]) -> None:
+    data = codecs[0].compress(photo(33, 21))
+    with pytest.raises(UnidentifiedImageError, match="cut short"):
+        Image.open(io.BytesIO(data[:-1]))
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(b"neither fish nor fowl"))
+    jpeg = io.BytesIO()
+    photo(8, 8).save(jpeg, "JPEG")
+    with Image.open(jpeg) as image:  # other formats are none of ours
+        assert image.format == "JPEG"

@@ -1,0 +1,1 @@
+"""The command line of a trained codec: ``tng compress``, ``tng decompress``, ``tng info``."""

@@ -1,0 +1,72 @@
+"""``tng decompress``: ``.tng`` files → images."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from tngexp.cli.batch import add_common_arguments, run_jobs
+from tngexp.cli.files import STANDARD, Job, plan, read_bytes
+from tngexp.cli.models import load_model
+from tngexp.types import ConfigError
+
+__all__ = ["DESCRIPTION", "add_arguments", "encode_image", "run"]
+
+DESCRIPTION = "Decompress .tng files to lossless images."
+
+_FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+_OPTIONS = {"png": {}, "tiff": {"compression": "tiff_lzw"}}
+_SUFFIX = {"png": ".png", "tiff": ".tif"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments and the common ones."""
+    add_common_arguments(parser, ".png")
+    parser.add_argument(
+        "--format",
+        choices=sorted(_OPTIONS),
+        help="of the images; default: what the name of the output says, else png",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns the exit code."""
+    kind = arguments.format or "png"
+    work = plan(arguments.inputs, arguments.output, _SUFFIX[kind], {".tng"})
+    if not work.batch:
+        kind = _format_of(work.jobs[0].target, arguments.format)
+    codec = load_model(arguments.model)
+    codec.coder()  # a model that cannot code is no single file's fault
+
+    def convert(job: Job) -> tuple[bytes, str]:
+        image = codec.decompress(read_bytes(job.source))
+        return encode_image(image, kind), f"{image.width}×{image.height} {image.mode}"
+
+    return run_jobs(work, arguments.force, "decompressed", convert)
+
+
+def encode_image(image: Image.Image, kind: str) -> bytes:
+    """A lossless image file (``kind`` "png" or "tiff") with colour profile and EXIF orientation."""
+    options: dict[str, object] = dict(_OPTIONS[kind])
+    if profile := image.info.get("icc_profile"):
+        options["icc_profile"] = profile
+    if exif := image.getexif():
+        options["exif"] = exif
+    buffer = io.BytesIO()
+    image.save(buffer, kind.upper(), **options)
+    return buffer.getvalue()
+
+
+def _format_of(target: Path | None, chosen: str | None) -> str:
+    named = None if target is None else _FORMATS.get(target.suffix.lower())
+    if target is not None and target.suffix and named is None and chosen is None:
+        raise ConfigError(
+            f"{target}: images are written as {' or '.join(sorted(_OPTIONS))}; "
+            f"use such a name, or choose with --format, or write to standard output ({STANDARD})"
+        )
+    if chosen and named and chosen != named:
+        raise ConfigError(f"{target} is not a name for --format {chosen}")
+    return chosen or named or "png"

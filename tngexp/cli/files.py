@@ -1,0 +1,146 @@
+"""Which file becomes which, and writing files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+from typing import NamedTuple
+
+from tngexp.types import ConfigError
+
+__all__ = ["STANDARD", "Job", "occupied", "plan", "read_bytes", "walk", "write_bytes"]
+
+STANDARD = "-"
+"""Standard input or output."""
+
+
+class Job(NamedTuple):
+    """One input and where its result goes; None is standard input or output."""
+
+    source: Path | None
+    target: Path | None
+
+    @property
+    def name(self) -> str:
+        """What messages call the input."""
+        return "standard input" if self.source is None else str(self.source)
+
+
+class Plan(NamedTuple):
+    """The work that the command line asks for."""
+
+    jobs: list[Job]
+    batch: bool  # folders or several files: existing outputs are skipped, a bad file stops nothing
+
+
+def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set[str]) -> Plan:
+    """Pair every input with its output.
+
+    Args:
+        inputs: files, folders (searched recursively for ``extensions``), or ``-``.
+        output: a file for one input, a folder for several or for a folder, whose tree it then
+            repeats; ``-``; None for beside the input.
+        suffix: of outputs whose name is not given, with the dot.
+        extensions: in lower case, with the dot.
+
+    Raises:
+        ConfigError: for a combination that has no meaning, or a folder without files.
+    """
+    paths = [None if name == STANDARD else Path(name) for name in inputs]
+    folders = [path for path in paths if path is not None and path.is_dir()]
+    batch = len(paths) > 1 or bool(folders)
+    if None in paths and batch:
+        raise ConfigError("standard input (-) cannot be combined with other inputs")
+    if output == STANDARD and batch:
+        raise ConfigError("several files cannot go to standard output: name a folder with -o")
+    if paths == [None]:
+        to_stdout = output is None or output == STANDARD
+        return Plan([Job(None, None if to_stdout else Path(str(output)))], batch=False)
+    if output == STANDARD:
+        return Plan([Job(paths[0], None)], batch=False)
+    if not batch:
+        source = paths[0]
+        assert source is not None
+        beside = source.with_suffix(suffix)
+        if output is None:
+            return Plan([Job(source, beside)], batch=False)
+        into = output.endswith(("/", os.sep)) or Path(output).is_dir()
+        return Plan([Job(source, Path(output) / beside.name if into else Path(output))], False)
+    folder = None if output is None else Path(output)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; several results need a folder")
+    jobs: list[Job] = []
+    for path in paths:
+        assert path is not None
+        root, found = (path, list(walk(path, extensions))) if path.is_dir() else (None, [path])
+        if not found:
+            raise ConfigError(f"{path}: no {', '.join(sorted(extensions))} files in this folder")
+        for source in found:
+            inside = Path(source.name) if root is None else source.relative_to(root)
+            target = source if folder is None else folder / inside
+            jobs.append(Job(source, target.with_suffix(suffix)))
+    return Plan(jobs, batch=True)
+
+
+def walk(folder: Path, extensions: Set[str]) -> Iterator[Path]:
+    """Files below ``folder`` with one of the extensions, in a fixed order, hidden ones left out."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in extensions and not name.startswith("."):
+                yield Path(parent) / name
+
+
+def read_bytes(source: Path | None) -> bytes:
+    """A file's contents, or standard input's."""
+    if source is None:
+        return sys.stdin.buffer.read()
+    return source.read_bytes()
+
+
+def occupied(target: Path) -> bool:
+    """Whether writing there would replace something; a device or a pipe is written through."""
+    return target.is_file() or target.is_dir()
+
+
+def write_bytes(target: Path | None, data: bytes) -> None:
+    """Write a file so that it appears whole or not at all; folders on the way are made.
+
+    The contents go to a hidden file beside it, to the disk, and only then under the final name.
+
+    Raises:
+        ConfigError: when binary output would go to a terminal.
+    """
+    if target is None:
+        if sys.stdout.isatty():
+            raise ConfigError("this output is not for a terminal: redirect it, or use -o FILE")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    if target.exists() and not occupied(target):
+        target.write_bytes(data)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Not derived from the whole name: that may already be as long as the file system allows.
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tng-", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_default_mode())
+        temporary.replace(target)
+    except BaseException:  # Ctrl-C too
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _default_mode() -> int:
+    """Permissions of a new file; ``mkstemp`` gives its owner's only."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,100 @@
+"""``tng info``: what a ``.tng`` file says about itself, without a model."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from pathlib import Path
+
+from tngexp.cli.batch import explain
+from tngexp.cli.files import STANDARD, read_bytes, walk
+from tngexp.coding.container import Container, index_to_quality, read
+from tngexp.types import ConfigError
+
+__all__ = ["DESCRIPTION", "add_arguments", "describe", "run"]
+
+DESCRIPTION = "Show what .tng files hold; needs no model."
+
+_LISTED_STREAMS = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help="files, folders (searched recursively), or - for standard input",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns the exit code."""
+    failed = 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # file names and × on an ASCII terminal
+    for source in _sources(arguments.inputs):
+        name = "standard input" if source is None else str(source)
+        try:
+            data = read_bytes(source)
+            lines = describe(read(data), len(data))
+        except Exception as error:
+            if os.environ.get("TNGEXP_DEBUG") == "1":
+                raise
+            failed += 1
+            print(f"error: {name}: {explain(error)}", file=sys.stderr)
+            continue
+        print(name)
+        for label, value in lines:
+            print(f"  {label:<9} {value}")
+    return 2 if failed else 0
+
+
+def describe(file: Container, size: int) -> list[tuple[str, str]]:
+    """Labels and values; ``size`` is that of the whole file, in bytes."""
+    streams = [len(stream) for stream in file.streams]
+    lines = [
+        ("image", f"{file.width}×{file.height} {file.mode}"),
+        ("size", f"{size} bytes, {8 * size / (file.width * file.height):.4f} bpp"),
+        ("model", file.model.hex() + (f" ({file.model_name})" if file.model_name else "")),
+        (
+            "quality",
+            "fixed" if file.quality is None else f"{index_to_quality(file.quality):.3f}",
+        ),
+    ]
+    alpha = streams.pop() if file.mode.endswith("A") and len(streams) > 1 else None
+    sizes = " + ".join(map(str, streams[:_LISTED_STREAMS]))
+    if len(streams) > _LISTED_STREAMS:
+        sizes += " + …"
+    latent = f"{sum(streams)} bytes" + (
+        f" in {len(streams)} tiles ({sizes})" if len(streams) > 1 else ""
+    )
+    lines.append(("latent", latent))
+    if alpha is not None:
+        lines.append(("alpha", f"{alpha} bytes"))
+    lines.append(("header", f"{size - sum(len(stream) for stream in file.streams)} bytes"))
+    if file.icc is not None:
+        lines.append(("profile", f"ICC, {len(file.icc)} bytes of the header"))
+    if file.orientation is not None:
+        lines.append(("turned", f"EXIF orientation {file.orientation}"))
+    return lines
+
+
+def _sources(inputs: list[str]) -> list[Path | None]:
+    if STANDARD in inputs and len(inputs) > 1:
+        raise ConfigError("standard input (-) cannot be combined with other inputs")
+    sources: list[Path | None] = []
+    for name in inputs:
+        path = Path(name)
+        if name == STANDARD:
+            sources.append(None)
+        elif path.is_dir():
+            found = list(walk(path, {".tng"}))
+            if not found:
+                raise ConfigError(f"{path}: no .tng files in this folder")
+            sources += found
+        else:
+            sources.append(path)
+    return sources

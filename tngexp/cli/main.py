@@ -1,0 +1,108 @@
+"""``tng``: parse the command line, turn errors into messages and exit codes.
+
+Exit codes: 0 done, 2 for anything the user can fix (one bad file among many included), 130 after
+Ctrl-C, 143 after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+
+from tngexp import __version__
+
+__all__ = ["main", "run_command"]
+
+_COMMANDS = ("compress", "decompress", "info")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The ``tng`` command; returns its exit code. ``argv`` (without the program) is for tests."""
+
+    def work() -> int:
+        parser = argparse.ArgumentParser(
+            prog="tng", description="Compress images with a trained codec, and get them back."
+        )
+        parser.add_argument("--version", action="version", version=f"tng {__version__}")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        for name in _COMMANDS:
+            text = _module(name).DESCRIPTION
+            _module(name).add_arguments(commands.add_parser(name, help=text, description=text))
+        arguments = parser.parse_args(argv)
+        return int(_module(arguments.command).run(arguments))
+
+    return _guarded(work)
+
+
+def run_command(name: str, argv: Sequence[str] | None = None) -> int:
+    """One command as a program of its own: ``python -m tngexp.compress``."""
+
+    def work() -> int:
+        module = _module(name)
+        parser = argparse.ArgumentParser(
+            prog=f"python -m tngexp.{name}", description=module.DESCRIPTION
+        )
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(argv)))
+
+    return _guarded(work)
+
+
+def _module(name: str) -> ModuleType:
+    # Not at the top: torch takes seconds to import, and Ctrl-C should be quiet then too.
+    return importlib.import_module(f"tngexp.cli.{name}")
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    try:
+        with _terminable():
+            return _explained(work)
+    except BrokenPipeError:
+        # The reader of our output left; the interpreter's own flush at exit would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _explained(work: Callable[[], int]) -> int:
+    from tngexp.types import TngexpError
+
+    try:
+        return work()
+    except BrokenPipeError:
+        raise
+    except (TngexpError, OSError) as error:
+        if os.environ.get("TNGEXP_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that a half-written file is removed as after Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python only lets the main thread install handlers
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""What a codec costs: ``python -m tngexp.complexity model=tng``, or ``checkpoint=PATH``.
+
+Parameters, multiply-accumulates per image pixel, decoding steps and measured times on a 768×512
+image. Components are chosen as for training; without a checkpoint the weights are random, which
+changes neither counts nor the times of the networks, but does change what the entropy coder is
+given. ``-m model=gmm,tng`` reports several.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import hydra
+import torch
+import torch.nn.functional as F
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tngexp._cli import guarded
+from tngexp._conf import CONF_DIR, register_resolvers
+from tngexp.codec import Codec
+from tngexp.priors import ConditionalPrior
+from tngexp.types import ConfigError
+
+__all__ = ["HEIGHT", "WIDTH", "Part", "Report", "main", "measure", "table"]
+
+WIDTH, HEIGHT = 768, 512
+_CHECKPOINT = "checkpoint="
+_DECODED_PRIOR = ("hyper synthesis", "context, all steps")
+
+
+class Part(NamedTuple):
+    """One network of a codec."""
+
+    name: str
+    parameters: int
+    kmacs_per_pixel: float  # thousands of multiply-accumulates per pixel of the image
+    seconds: float  # one forward pass (a context: of all its steps), median
+
+
+class Report(NamedTuple):
+    """What :func:`measure` found."""
+
+    parts: list[Part]
+    parameters: int  # of the whole codec, densities and gains included
+    decode_steps: int
+    compress_s: float | None  # whole image to bytes; None where not measured
+    decompress_s: float | None
+    file_bytes: int | None
+    device: str
+    width: int
+    height: int
+
+
+@torch.no_grad()
+def measure(
+    codec: Codec, width: int = WIDTH, height: int = HEIGHT, repeats: int = 3, code: bool = True
+) -> Report:
+    """Count and time a codec in evaluation mode on its own device.
+
+    The prior is counted as a decoder runs it: every step of its schedule, with all elements that
+    a step evaluates, whether or not it uses them.
+
+    Args:
+        codec: any codec.
+        width: of the test image, as ``height``; padded to the codec's stride.
+        repeats: of each measurement, after one that does not count.
+        code: also time ``compress`` and ``decompress`` with real bytes.
+    """
+    device = next(codec.parameters()).device
+    image = _test_image(height, width).to(device)
+    transform, prior = codec.transform, codec.prior
+    x = F.pad(
+        image.unsqueeze(0), (0, -width % codec.stride, 0, -height % codec.stride), mode="replicate"
+    )
+    y = transform.analysis(x)
+    runs: list[tuple[str, nn.Module, Callable[[], object]]] = [
+        ("encoder (analysis)", transform.analysis, lambda: transform.analysis(x)),
+        ("decoder (synthesis)", transform.synthesis, lambda: transform.synthesis(y)),
+    ]
+    if isinstance(prior, ConditionalPrior):
+        hyper, context = prior.hyper, prior.context
+        z = hyper.analysis(y)
+        features = hyper.synthesis(z)
+
+        def run_context() -> None:
+            for step in context.steps(y.shape[-2], y.shape[-1], y.device):
+                context(features, y, step)
+
+        runs += [
+            ("hyper analysis", hyper.analysis, lambda: hyper.analysis(y)),
+            ("hyper synthesis", hyper.synthesis, lambda: hyper.synthesis(z)),
+            ("context, all steps", context, run_context),
+        ]
+    pixels = width * height
+    parts = [
+        Part(
+            name,
+            _parameters(module),
+            _macs(run) / pixels / 1000,
+            _seconds(run, repeats, device),
+        )
+        for name, module, run in runs
+    ]
+    compress_s = decompress_s = file_bytes = None
+    if code:
+        quality = 0.5 if codec.rate.variable else None
+        data = codec.compress(image, quality)
+        compress_s = _seconds(lambda: codec.compress(image, quality), repeats, device, warm=True)
+        decompress_s = _seconds(lambda: codec.decompress(data), repeats, device)
+        file_bytes = len(data)
+    return Report(
+        parts,
+        _parameters(codec),
+        prior.decode_steps(y.shape[-2], y.shape[-1]),
+        compress_s,
+        decompress_s,
+        file_bytes,
+        _device_name(device),
+        width,
+        height,
+    )
+
+
+def table(report: Report, name: str) -> str:
+    """The report as text."""
+    lines = [
+        f"{name}: {report.width}×{report.height} image, {report.device}",
+        f"{'part':<22}{'parameters':>12}{'kMAC/pixel':>12}{'ms':>10}",
+        *(
+            f"{p.name:<22}{p.parameters:>12,}{p.kmacs_per_pixel:>12.2f}{1000 * p.seconds:>10.1f}"
+            for p in report.parts
+        ),
+    ]
+    prior = sum(p.kmacs_per_pixel for p in report.parts if p.name in _DECODED_PRIOR)
+    lines.append(f"{'prior when decoding':<22}{'':>12}{prior:>12.2f}")
+    lines.append(f"{'whole codec':<22}{report.parameters:>12,}")
+    lines.append(f"decode steps {report.decode_steps}")
+    if report.compress_s is not None:
+        lines.append(
+            f"image → file {report.compress_s:.3f} s, file → image {report.decompress_s:.3f} s "
+            f"({report.file_bytes:,} bytes)"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code. ``argv`` (without the program) is for tests."""
+    words = sys.argv[1:] if argv is None else argv
+    checkpoints = [word for word in words if word.startswith(_CHECKPOINT)]
+    if checkpoints:
+        return guarded(lambda: _report_checkpoint(checkpoints, words), "train")
+    register_resolvers()
+
+    def job(config: DictConfig) -> None:
+        # Imported here: the engine loads Lightning, which --help and --cfg do without.
+        from tngexp.training.engine import codec_config
+
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        codec = Codec.from_config(codec_config(plain), trusted=True).eval()
+        choices = HydraConfig.get().runtime.choices
+        print(table(measure(codec), f"model={choices['model']}, untrained"))
+
+    job.__module__ = "tngexp.complexity"
+    # Hydra keeps a folder for each run; a report leaves nothing behind.
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [word for word in words if word.startswith("-")]
+        sys.argv[1:] = [
+            *flags,  # argparse refuses flags between overrides
+            f"hydra.run.dir={folder}",
+            f"hydra.sweep.dir={folder}",
+            *[word for word in words if word not in flags],
+        ]
+        entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(job)
+        return guarded(entry, "train")
+
+
+def _report_checkpoint(checkpoints: list[str], words: list[str]) -> None:
+    if len(words) > 1:
+        raise ConfigError(
+            "checkpoint=PATH names a whole codec: it takes no other options, one at a time"
+        )
+    from tngexp.io import load
+
+    path = checkpoints[0].removeprefix(_CHECKPOINT)
+    print(table(measure(load(path)), path))
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _macs(run: Callable[[], object]) -> int:
+    """Multiply-accumulates of convolutions and matrix products; torch counts each as two."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+def _seconds(
+    run: Callable[[], object], repeats: int, device: torch.device, warm: bool = False
+) -> float:
+    if not warm:
+        run()
+    times = []
+    for _ in range(repeats):
+        _synchronize(device)
+        start = time.perf_counter()
+        run()
+        _synchronize(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _test_image(height: int, width: int) -> Tensor:
+    """A picture with flat, smooth and noisy areas, (3, H, W) in [0, 1]; always the same."""
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.zeros(1, 3, height, width)
+    for cells in (3, 12, 48, 192):
+        noise = torch.rand(1, 3, cells, cells, generator=generator) - 0.5
+        picture += F.interpolate(noise, (height, width), mode="bilinear") * 1.5 / cells**0.5
+    return (picture[0] + 0.5).clamp(0, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

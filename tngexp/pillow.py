@@ -1,0 +1,157 @@
+"""``.tng`` in Pillow.
+
+After ``import tngexp.pillow``, ``Image.open("x.tng")`` and ``im.save("x.tng")`` work. Both need the
+trained codec: what :func:`use` was given, else what the environment variable ``TNGEXP_MODEL``
+names. Saving also takes one with the call::
+
+    im.save("x.tng", model="best.ckpt", quality=75)
+
+``quality`` is for variable-rate codecs: a whole number counts per cent as in Pillow's JPEG
+(0 … 100), a float is the codec's own scale (0.0 … 1.0). Opening reads the header only; pixels are
+decoded when first needed. Bad files give ``UnidentifiedImageError`` or ``OSError``, bad options
+``ValueError``, as with Pillow's own formats.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from numbers import Integral, Real
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from tngexp.codec import Codec
+from tngexp.coding.container import SIGNATURE, read
+from tngexp.coding.errors import BitstreamError
+from tngexp.types import TngexpError
+
+__all__ = ["TngImageFile", "use"]
+
+_ORIENTATION = 0x0112
+_current: Codec | None = None
+
+
+def use(model: Codec | str | Path | None) -> None:
+    """Open and save with this codec or checkpoint from now on; None forgets it.
+
+    Raises:
+        TngexpError: for an unusable checkpoint.
+    """
+    global _current
+    _current = None if model is None else _codec(model)
+
+
+class TngImageFile(ImageFile.ImageFile):
+    """An opened ``.tng`` file: size, mode and metadata at once, pixels on ``load()``."""
+
+    format = "TNG"
+    format_description = "tngexp learned image"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        data = self.fp.read()
+        try:
+            file = read(data)
+        except BitstreamError as error:
+            # Anything else Pillow would replace by "cannot identify image file".
+            raise UnidentifiedImageError(str(error)) from error
+        self._size = (file.width, file.height)
+        self._mode = file.mode
+        self._data: bytes | None = data
+        # The mode in a tuple of its own: given as text, Pillow may map the coded file as pixels.
+        self.tile = [ImageFile._Tile("raw", (0, 0, *self._size), 0, (file.mode,))]
+        if file.icc is not None:
+            self.info["icc_profile"] = file.icc
+        if file.orientation is not None:
+            exif = Image.Exif()
+            exif[_ORIENTATION] = file.orientation
+            self.info["exif"] = exif.tobytes()
+
+    def load(self) -> Any:
+        """Decode, the first time.
+
+        Raises:
+            OSError: without a model, with another than the file was coded with, or for a damaged
+                file.
+        """
+        if self._data is not None:
+            try:
+                pixels = _model().decompress(self._data).tobytes()
+            except TngexpError as error:
+                raise OSError(str(error)) from error
+            self._data = None
+            if self.fp is not None and getattr(self, "_exclusive_fp", False):
+                self.fp.close()
+            self.fp = io.BytesIO(pixels)
+        return super().load()
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(SIGNATURE)
+
+
+def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    options: dict[str, Any] = image.encoderinfo
+    try:
+        codec = _codec(options["model"]) if options.get("model") is not None else _model()
+        data = codec.compress(_with_metadata(image, options), _quality(options.get("quality")))
+    except TngexpError as error:
+        raise ValueError(str(error)) from error
+    fp.write(data)
+
+
+def _with_metadata(image: Image.Image, options: dict[str, Any]) -> Image.Image:
+    """``image`` with the ``icc_profile`` and ``exif`` that were given to ``save``, if any."""
+    if "icc_profile" not in options and "exif" not in options:
+        return image
+    exif = options.get("exif", image.getexif())
+    image = image.copy()
+    image.info["exif"] = exif.tobytes() if isinstance(exif, Image.Exif) else exif or b""
+    image.info["icc_profile"] = options.get("icc_profile", image.info.get("icc_profile"))
+    return image
+
+
+def _quality(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, Integral):  # numpy's integers too
+        if value is not True and value is not False and 0 <= int(value) <= 100:
+            return int(value) / 100
+    elif isinstance(value, Real) and 0 <= float(value) <= 1:
+        return float(value)
+    raise ValueError(f"quality must be a whole number 0 … 100 or a float 0.0 … 1.0, not {value!r}")
+
+
+def _model() -> Codec:
+    if _current is not None:
+        return _current
+    if name := os.environ.get("TNGEXP_MODEL"):
+        return _codec(name)
+    raise TngexpError(
+        "no model for TNG files: call tngexp.pillow.use(CHECKPOINT), or name it in the "
+        "environment variable TNGEXP_MODEL; save() also takes model=CHECKPOINT"
+    )
+
+
+def _codec(model: Codec | str | Path) -> Codec:
+    if isinstance(model, Codec):
+        return model
+    path = Path(model)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return _load(path, changed)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: Path, changed: int) -> Codec:
+    from tngexp.io import load
+
+    return load(path)
+
+
+Image.register_open(TngImageFile.format, TngImageFile, _accept)
+Image.register_save(TngImageFile.format, _save)
+Image.register_extension(TngImageFile.format, ".tng")
+Image.register_mime(TngImageFile.format, "image/x-tng")
