@@ -24,7 +24,7 @@ ALLOWED = {
     "datasets": {"types"},
 }
 LIBRARIES = {
-    "hydra": {"train.py", "complexity.py", "_cli.py"},
+    "hydra": {"evaluate.py", "train.py", "complexity.py", "_cli.py"},
     "wandb": {"training/loggers.py"},
     "compressai": set(),
     "lightning": {"training/", "datasets/", "train.py"},

@@ -118,6 +118,9 @@ def _hydra(error: Exception, config_name: str) -> str:
             top = sorted({k.partition(".")[0] for k in known})
             suggestion = f" Top-level options: {', '.join(top)}."
         return f"unknown option {key}.{suggestion} (See all with --cfg job.)"
+    if first.startswith("Missing mandatory value: "):
+        key = first.removeprefix("Missing mandatory value: ")
+        return f"{key} is not set and has no default; give it as {key}=…"
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read the override {error.override}: {first}; an override is option=value, and "
