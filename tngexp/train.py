@@ -26,6 +26,9 @@ from tngexp.types import TngexpError
 
 __all__ = ["TrainResult", "main", "train"]
 
+# Overrides that say nothing about the model: left out of a run's name.
+_UNNAMED = ("model", "loss", "resume", "init_from", "trainer.max_minutes")
+
 
 def train(config: DictConfig | Mapping[str, Any], stop: StopRequest | None = None) -> TrainResult:
     """Train as ``config`` says, in this process; the command line's work without its printing.
@@ -112,7 +115,7 @@ def _name_run(config: DictConfig) -> None:
         others = [
             word
             for word in context.overrides.task
-            if word.partition("=")[0] not in ("model", "loss", "resume", "init_from")
+            if word.partition("=")[0] not in _UNNAMED
             and "logger" not in word
             and "root" not in word
         ]

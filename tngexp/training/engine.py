@@ -21,9 +21,11 @@ from tngexp.codec import Codec
 from tngexp.datasets.module import ImageDataModule
 from tngexp.io import load
 from tngexp.losses import RateDistortionLoss
+from tngexp.training.allocator import keep_freed_memory
 from tngexp.training.callbacks.checkpoints import Checkpoints
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
+from tngexp.training.callbacks.time_limit import TimeLimit
 from tngexp.training.checkpoint_io import AtomicCheckpointIO
 from tngexp.training.console import quiet
 from tngexp.training.export import add_tables
@@ -73,6 +75,7 @@ def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
         raise ConfigError("resume and init_from exclude each other: unset one of them.")
 
     _check_numbers(config)
+    keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     loss: RateDistortionLoss = build(config["loss"], trusted=True)
     codec = Codec.from_config(architecture, trusted=True)
@@ -109,6 +112,9 @@ def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
     callbacks = _callbacks(config["callbacks"] or {})
     if settings.progress:
         callbacks.append(ProgressBar())
+    time_limit = None if settings.max_minutes is None else TimeLimit(settings.max_minutes)
+    if time_limit is not None:
+        callbacks.append(time_limit)
     callbacks += [throughput, checkpoints]  # checkpoints last: they hold the others' state
 
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -133,6 +139,8 @@ def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
             picture=picture,
             logs=log_folder(logger, run_dir),
             steps=trainer.global_step,
+            max_steps=settings.max_steps,
+            time_limit=time_limit.minutes if time_limit and time_limit.reached else None,
             best_step=checkpoints.best_step,
             val=checkpoints.best_metrics,
             images=len(data.photos.val),

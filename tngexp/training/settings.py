@@ -26,6 +26,7 @@ class TrainerSettings:
 
     max_steps: int
     val_every: int
+    max_minutes: float | None = None
     log_every: int = 10
     accumulate: int = 1
     clip: float | None = 1.0
@@ -47,6 +48,14 @@ class TrainerSettings:
                     f"trainer.{name}={value!r} must be a whole number of at least 1; "
                     f"set e.g. trainer.{name}=1."
                 )
+        minutes = settings.max_minutes
+        if minutes is not None and (
+            isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
+        ):
+            raise ConfigError(
+                f"trainer.max_minutes={minutes!r} must be a number above 0; "
+                "trainer.max_minutes=null sets no limit."
+            )
         if settings.clip is not None and not settings.clip > 0:
             raise ConfigError(
                 f"trainer.clip={settings.clip!r} must be above 0; trainer.clip=null turns it off."

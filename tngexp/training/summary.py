@@ -22,6 +22,8 @@ class TrainResult(NamedTuple):
     picture: Path | None
     logs: Path | None
     steps: int  # optimizer steps, earlier runs included
+    max_steps: int
+    time_limit: float | None  # trainer.max_minutes where it has ended the run before max_steps
     best_step: int
     val: dict[str, float]  # of the best checkpoint, e.g. "val/bpp", "val/q0.5/psnr"
     images: int  # validation images
@@ -61,6 +63,12 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
         "training",
         f"{result.steps} steps, {result.images_per_s:.1f} images/s, {minutes} min {seconds:02d} s",
     )
+    if result.time_limit is not None:
+        table.add_row(
+            "stopped early",
+            f"at step {result.steps} of {result.max_steps} by "
+            f"trainer.max_minutes={result.time_limit:g}; resume=… continues",
+        )
     for label, path in (
         ("best", result.best),
         ("last", result.last),
@@ -73,6 +81,8 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
     console.print(table)
     # Outside of the table, which would break a long path into pieces that cannot be pasted.
     console.print(Text(f"all in {shown_path(result.run_dir)}"), soft_wrap=True)
+    if result.time_limit is not None:
+        console.print(Text(f"continue with resume={shown_path(result.last)}"), soft_wrap=True)
 
 
 def shown_path(path: Path) -> str:
