@@ -19,6 +19,7 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -154,30 +155,37 @@ def _save(out: Path, key: dict[str, Any], file: bytes) -> None:
 
 
 def _table(points: dict[Point, list[dict[str, Any]]]) -> Table:
-    table = Table(title="real files, header included; means over images")
-    for column in ("checkpoint", "quality", "images", "bytes", "bpp", "over estimate"):
-        table.add_column(column, justify="left" if column == "checkpoint" else "right")
-    for column in ("PSNR dB", "MS-SSIM", "MS-SSIM dB", "encode s", "decode s"):
-        table.add_column(column, justify="right")
+    """Narrow enough for 80 columns: checkpoints are numbered and named below."""
+    numbers = {name: n for n, name in enumerate(dict.fromkeys(c for c, _ in points), start=1)}
+    table = Table(
+        title="real files, header included; means over images",
+        caption="\n".join(f"{n}: {name}" for name, n in numbers.items()),
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column in ("#", "quality", "images", "bpp", "vs. est.", "PSNR", "MS-SSIM", "in dB"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("enc s", "dec s"):
+        table.add_column(column, justify="right", no_wrap=True)
     for (checkpoint, quality), rows in points.items():
         estimate = sum(r["estimated_bpp"] * r["width"] * r["height"] for r in rows) / 8
         size = sum(r["bytes"] for r in rows)
         similarity = _mean(rows, "ms_ssim")
         decibels = None if similarity is None else float(ms_ssim_db(torch.tensor(similarity)))
-        cells = [
-            str(Path(*Path(checkpoint).parts[-3:])),
+        table.add_row(
+            str(numbers[checkpoint]),
             "–" if quality is None else f"{quality:g}",
             str(len(rows)),
-            str(size),
             _shown(_mean(rows, "bpp"), 4),
             f"{size / estimate - 1:+.2%}",
-            _shown(_mean(rows, "psnr_db"), 3),
-            _shown(similarity, 5),
-            _shown(decibels, 3),
+            _shown(_mean(rows, "psnr_db"), 2),
+            _shown(similarity, 4),
+            _shown(decibels, 2),
             _shown(_mean(rows, "encode_s"), 2),
             _shown(_mean(rows, "decode_s"), 2),
-        ]
-        table.add_row(*cells)
+        )
     return table
 
 
@@ -188,7 +196,7 @@ def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
 
 
 def _shown(value: float | None, digits: int) -> str:
-    return "not measurable" if value is None else f"{value:.{digits}f}"
+    return "n/a" if value is None else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":
