@@ -1,0 +1,74 @@
+"""What the documentation names exists: commands, links, files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from tngexp._conf import CONF_DIR, register_resolvers
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BASH = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+TRAIN = "python -m tngexp.train"
+# CONTRIBUTING.md adds this option; tests/test_contributing.py runs it.
+ADDED = "quantizer=universal"
+
+
+def lines(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line.strip() for block in BASH.findall(text) for line in block.splitlines()]
+
+
+def commands() -> list[str]:
+    found = {line for page in PAGES for line in lines(page) if line.startswith(TRAIN)}
+    return sorted(line for line in found if "--help" not in line and ADDED not in line)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_training_commands_compose(command: str) -> None:
+    words = shlex.split(command.removeprefix(TRAIN), comments=True)
+    sweep = "-m" in words or "--multirun" in words
+    config_dir = "--config-dir" in words
+    if config_dir:  # a placeholder for a folder of the reader's
+        return
+    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    if sweep:  # the first value of each; options and numbers compose alike
+        overrides = [re.sub(r"=([^,\[]*),.*", r"=\1", word) for word in overrides]
+    register_resolvers()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        compose("train", overrides)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert not missing
+
+
+def test_file_tree_exists() -> None:
+    tree = README.split("\n## Files\n")[1].split("```")[1]
+    folders: list[str] = []
+    named = []
+    for line in tree.strip("\n").splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = [*folders[:depth], name]
+        named.append("".join(folders))
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_first_commands_are_make_targets() -> None:
+    first = [shlex.split(line, comments=True) for line in lines(ROOT / "README.md")[:2]]
+    assert first == [["make", "train"], ["make", "test"]]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for _, target in first:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
