@@ -55,6 +55,8 @@ def load(path: str | Path, *, trusted: bool = False) -> Codec:
         from tngexp.bitstream import CodingTables
 
         codec.tables = CodingTables.from_state(checkpoint["tngexp"]["coding"])
+    # Convolutions on CPUs run up to twice as fast with the channels innermost.
+    codec.to(memory_format=torch.channels_last)
     return codec.eval()
 
 

@@ -44,6 +44,7 @@ def analyse(
         )
         window = _crop_padded(rgb, top_ * unit, bottom_ * unit, left_ * unit, right_ * unit)
         x = window.to(device).unsqueeze(0).float() / 255
+        x = x.contiguous(memory_format=torch.channels_last)
         part = rate.scale(transform.analysis(x), quality)
         y[:, :, top:bottom, left:right] = part[
             :, :, top - top_ : bottom - top_, left - left_ : right - left_
@@ -71,7 +72,7 @@ def synthesise(
             _with_halo(left, right, columns),
         )
         window = rate.unscale(y_hat[:, :, top_:bottom_, left_:right_].to(device), quality)
-        x_hat = transform.synthesis(window)[0]
+        x_hat = transform.synthesis(window.contiguous(memory_format=torch.channels_last))[0]
         x_hat = x_hat[
             :,
             (top - top_) * unit : (bottom - top_) * unit,
