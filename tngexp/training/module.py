@@ -108,10 +108,10 @@ class LitCodec(pl.LightningModule):
         }
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        # Noise is a function of (seed, step, micro-batch) alone, so a resumed run draws the same
-        # noise as one that never stopped, without generator states in the checkpoint.
+        # Noise is a function of (seed, step, micro-batch, process) alone, so a resumed run draws
+        # the same noise as one that never stopped, without generator states in the checkpoint.
         micro = batch_idx % self._accumulate
-        torch.manual_seed(_mix(self._seed, self.global_step, micro))
+        torch.manual_seed(_mix(self._seed, self.global_step, micro, self.global_rank))
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         x = self._images(batch)
