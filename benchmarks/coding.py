@@ -17,7 +17,7 @@ import resource
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tngexp.bitstream import latents
 from tngexp.bitstream.coder import ImageCoder
 from tngexp.codec import Codec
 from tngexp.coding import index_to_quality, quality_to_index
+from tngexp.priors import ContextModel, Step
 
 
 def main() -> None:
@@ -90,32 +91,42 @@ def exact(arguments: argparse.Namespace) -> None:
         )
 
 
-class _Float(nn.Module):
-    """A float32 layer among float64 tensors."""
+class _FloatSynthesis(nn.Module):
+    """A float32 network among float64 tensors."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.layer = layer
+        self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x.float()).double()
+        return self.network(x.float()).double()
 
-    @property
-    def weight(self) -> Tensor:
-        return self.layer.weight.double()
 
-    @property
-    def bias(self) -> Tensor:
-        return self.layer.bias.double()
+class _FloatContext(ContextModel):
+    """A float32 context model among float64 tensors."""
+
+    def __init__(self, context: ContextModel) -> None:
+        super().__init__()
+        self.context = context
+
+    def forward(self, features: Tensor, y_hat: Tensor, step: Step) -> Tensor:
+        return self.context(features.float(), y_hat.float(), step).double()
+
+    def steps(self, height: int, width: int, device: torch.device) -> Iterable[Step]:
+        return self.context.steps(height, width, device)
+
+    def decode_steps(self, height: int, width: int) -> int:
+        return self.context.decode_steps(height, width)
+
+    def output_layer(self) -> nn.Module | None:
+        return self.context.output_layer()
 
 
 def _float_copy(module: nn.Module) -> nn.Module:
     duplicate = copy.deepcopy(module).eval()
-    for parent in list(duplicate.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
-                setattr(parent, name, _Float(child))
-    return duplicate
+    if isinstance(duplicate, ContextModel):
+        return _FloatContext(duplicate)
+    return _FloatSynthesis(duplicate)
 
 
 def peer(arguments: argparse.Namespace) -> None:
