@@ -43,7 +43,8 @@ def test_training_commands_compose(command: str) -> None:
         overrides = [re.sub(r"=([^,\[]*),.*", r"=\1", word) for word in overrides]
     register_resolvers()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        compose("train", overrides)
+        config = compose("train", overrides)
+    assert {"encoder", "quantizer", "prior", "rate", "loss"} <= config.keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
