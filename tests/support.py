@@ -12,6 +12,7 @@ from PIL import Image
 
 from tngexp.bitstream import CodingTables
 from tngexp.codec import Codec
+from tngexp.io import save
 
 CONF = Path(__file__).parents[1] / "conf"
 SIZES = {"encoder.N": 8, "encoder.M": 12}
@@ -68,12 +69,9 @@ def photo(width: int, height: int) -> Image.Image:
 
 def checkpoint(codec: Codec, path: Path, tables: CodingTables | None = None) -> Path:
     """Write ``codec`` as a training would, with its coding tables or others."""
-    coding = (tables or codec.coder().tables).to_state()
-    torch.save(
-        {
-            "state_dict": {f"codec.{name}": t for name, t in codec.state_dict().items()},
-            "tngexp": {"format": 1, "version": "test", "codec": codec.config, "coding": coding},
-        },
-        path,
-    )
+    save(codec, path)
+    if tables is not None:
+        content = torch.load(path, weights_only=True)
+        content["tngexp"]["coding"] = tables.to_state()
+        torch.save(content, path)
     return path

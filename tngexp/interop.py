@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import tngexp
 from tngexp.codec import Codec
+from tngexp.io import save
 from tngexp.types import TngexpError
 
 __all__ = ["InteropError", "from_compressai", "main"]
@@ -115,16 +115,7 @@ def _convert(source: Path, target: Path, lmbda: float) -> None:
     state_dict = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state_dict, dict):
         raise InteropError(f"{source}: holds no state dict")
-    codec = from_compressai(state_dict, lmbda)
-    partial = target.with_name(target.name + ".part")
-    torch.save(
-        {
-            "state_dict": {f"codec.{name}": tensor for name, tensor in codec.state_dict().items()},
-            "tngexp": {"format": 1, "version": tngexp.__version__, "codec": codec.config},
-        },
-        partial,
-    )
-    partial.replace(target)
+    save(from_compressai(state_dict, lmbda), target)
 
 
 def _describe(

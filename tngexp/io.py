@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+import tngexp
 from tngexp.codec import Codec
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["CheckpointError", "load", "read_checkpoint"]
+__all__ = ["CheckpointError", "load", "read_checkpoint", "save"]
 
 _PREFIX = "codec."
 
@@ -58,6 +59,36 @@ def load(path: str | Path, *, trusted: bool = False) -> Codec:
     # Convolutions on CPUs run up to twice as fast with the channels innermost.
     codec.to(memory_format=torch.channels_last)
     return codec.eval()
+
+
+def save(codec: Codec, path: str | Path) -> None:
+    """Write a codec as :func:`load` reads it, with its integer tables, whole or not at all.
+
+    Args:
+        codec: built from a configuration, in evaluation mode.
+        path: the checkpoint to write; replaced if it exists.
+
+    Raises:
+        ConfigError: for a codec that has no configuration or no bitstream form.
+    """
+    if codec.config is None:
+        raise ConfigError("only a codec built with Codec.from_config can be saved")
+    path = Path(path)
+    content = {
+        "state_dict": {f"{_PREFIX}{name}": t for name, t in codec.state_dict().items()},
+        "tngexp": {
+            "format": 1,
+            "version": tngexp.__version__,
+            "codec": codec.config,
+            "coding": codec.coder().tables.to_state(),
+        },
+    }
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        torch.save(content, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
