@@ -130,6 +130,15 @@ def test_crops_have_no_border(size: tuple[int, int]):
         assert (crop == 200).all()
 
 
+@pytest.mark.parametrize("side", [98, 103, 107])
+def test_the_whole_shorter_side_may_become_the_crop(side: int):
+    # 64 / (64 / 98) exceeds 98 by a rounding error, which must not put the window outside.
+    assert 64 / (64 / side) > side
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        assert random_crop(_gradient(side, side), 64, rng, (0.1, 0.2)).shape == (64, 64, 3)
+
+
 def test_downscale_is_antialiased():
     """A checkerboard finer than the new grid turns grey; without antialiasing it would alias."""
     board = np.indices((200, 200)).sum(0) % 2 * np.uint8(255)

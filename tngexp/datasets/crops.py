@@ -180,7 +180,9 @@ def random_crop(
         top, left = int(v * (height - crop + 1)), int(u * (width - crop + 1))
         window = image[top : top + crop, left : left + crop]
     else:
-        side = crop / factor  # of the window, in original pixels
+        # Of the window, in original pixels. Where the shorter side decides the factor, the quotient
+        # may exceed that side by a rounding error.
+        side = min(crop / factor, height, width)
         y, x = v * (height - side), u * (width - side)
         margin = _BICUBIC_SUPPORT / factor + 1
         top, left = max(0, int(y - margin)), max(0, int(x - margin))
