@@ -1,0 +1,1 @@
+"""Rate-distortion comparisons for eyes: tables, plots, and one HTML report."""
