@@ -12,7 +12,7 @@ from tngexp.build import build
 from tngexp.priors.base import Prior
 from tngexp.quantizers.base import Quantizer
 from tngexp.rate.base import Rate
-from tngexp.types import CodecOutput, ConfigError, Transform
+from tngexp.types import CodecOutput, ConfigError, EntropyModelOutput, Transform
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,10 +78,14 @@ class Codec(nn.Module):
             quality: (B,) in [0, 1] for a variable-rate codec; None means 0.5.
         """
         height, width = x.shape[-2:]
-        y = self.rate.scale(self.transform.analysis(self._pad(x)), quality)
-        y_hat, y_bits, z_bits = self.prior(y, self.quantizer)
+        y_hat, y_bits, z_bits = self._encode(x, quality)
         x_hat = self.transform.synthesis(self.rate.unscale(y_hat, quality))
         return CodecOutput(x_hat[..., :height, :width], y_bits, z_bits)
+
+    def estimate_bpp(self, x: Tensor, quality: Tensor | None = None) -> Tensor:
+        """The rate of :meth:`forward`, in bits per pixel, without reconstructing."""
+        _, y_bits, z_bits = self._encode(x, quality)
+        return CodecOutput(x, y_bits, z_bits).bpp()
 
     def compress(self, image: Image.Image | Tensor, quality: float | None = None) -> bytes:
         """The bytes of a ``.tng`` file.
@@ -125,6 +129,10 @@ class Codec(nn.Module):
             tables = self.tables if self._coder is None else None
             self._coder = (state, ImageCoder(self, tables))
         return self._coder[1]
+
+    def _encode(self, x: Tensor, quality: Tensor | None) -> EntropyModelOutput:
+        y = self.rate.scale(self.transform.analysis(self._pad(x)), quality)
+        return self.prior(y, self.quantizer)
 
     def _pad(self, x: Tensor) -> Tensor:
         bottom, right = (-x.shape[-2] % self.stride, -x.shape[-1] % self.stride)

@@ -1,11 +1,12 @@
-"""One image, one codec, one quality: written, read back, compared."""
+"""One image, one coder: written, read back, compared."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from PIL import Image
 
 from tngexp.codec import Codec
 from tngexp.coding import index_to_quality, quality_to_index
+from tngexp.evaluation.memory import PeakMemory
 from tngexp.metrics import ms_ssim, psnr
+from tngexp.metrics.extra import extra_metrics
 
-__all__ = ["Measurement", "measure"]
+__all__ = ["Measurement", "measure", "measure_coder"]
 
 
 @dataclass(frozen=True)
@@ -27,52 +30,90 @@ class Measurement:
     height: int
     bytes: int
     bpp: float
-    estimated_bpp: float  # of ``Codec.forward``: the training objective's rate, no overhead
+    estimated_bpp: float | None  # of ``Codec.forward``: the training objective's rate
     psnr_db: float | None  # None for a perfect reconstruction
     ms_ssim: float | None  # None where the image is too small to measure
     encode_s: float
     decode_s: float
     reconstruction_sha256: str  # of the decoded 8-bit RGB pixels, rows first
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # further ones, by name
+    peak_memory_mib: float | None = None  # while coding; None where unknown
 
 
-@torch.no_grad()
-def measure(
-    codec: Codec, rgb: NDArray[np.uint8], quality: float | None
+def measure_coder(
+    rgb: NDArray[np.uint8],
+    encode: Callable[[], bytes],
+    decode: Callable[[bytes], NDArray[np.uint8]],
+    metrics: Sequence[str] = (),
+    estimate: Callable[[], float] | None = None,
+    memory: PeakMemory | None = None,
 ) -> tuple[Measurement, bytes]:
     """Code an image (H, W, 3) and decode it again from the bytes; also returns those.
 
-    Args:
-        codec: in evaluation mode.
-        rgb: 8-bit RGB.
-        quality: 0 … 1 for a variable-rate codec, else None.
+    Codecs and anchors are measured by this one function.
 
-    Raises:
-        ConfigError: for a quality the codec does not take.
+    Args:
+        rgb: the original, 8-bit RGB.
+        encode: the whole file of ``rgb``.
+        decode: a file's pixels, 8-bit RGB.
+        metrics: names of further metrics, see :func:`tngexp.metrics.extra.extra_metrics`.
+        estimate: the rate that a model estimates, in bpp; not part of the timing.
+        memory: watches the coding, from now on.
     """
     started = time.perf_counter()
-    data = codec.compress(Image.fromarray(rgb), quality)
+    data = encode()
     encoded = time.perf_counter()
-    decoded = np.asarray(codec.decompress(data))
+    decoded = decode(data)
     finished = time.perf_counter()
+    peak = None if memory is None else memory.mib()
     x, x_hat = (_tensor(pixels) for pixels in (rgb, decoded))
-    coded = None
-    if quality is not None:
-        coded = torch.tensor([index_to_quality(quality_to_index(quality))])
-    similarity, psnr_db = float(ms_ssim(x, x_hat)), float(psnr(x, x_hat))
+    with torch.no_grad():
+        similarity, psnr_db = float(ms_ssim(x, x_hat)), float(psnr(x, x_hat))
+        further = extra_metrics(x, x_hat, metrics)
     height, width = rgb.shape[:2]
-    device = next(codec.parameters()).device
     return Measurement(
         width=width,
         height=height,
         bytes=len(data),
         bpp=8 * len(data) / (width * height),
-        estimated_bpp=float(codec(x.to(device), coded).bpp()),
+        estimated_bpp=None if estimate is None else estimate(),
         psnr_db=psnr_db if math.isfinite(psnr_db) else None,
         ms_ssim=None if math.isnan(similarity) else similarity,
         encode_s=encoded - started,
         decode_s=finished - encoded,
-        reconstruction_sha256=hashlib.sha256(decoded.tobytes()).hexdigest(),
+        reconstruction_sha256=hashlib.sha256(np.ascontiguousarray(decoded).tobytes()).hexdigest(),
+        metrics=further,
+        peak_memory_mib=peak,
     ), data
+
+
+@torch.no_grad()
+def measure(
+    codec: Codec, rgb: NDArray[np.uint8], quality: float | None, metrics: Sequence[str] = ()
+) -> tuple[Measurement, bytes]:
+    """:func:`measure_coder` of a codec in evaluation mode.
+
+    Args:
+        codec: in evaluation mode.
+        rgb: 8-bit RGB, (H, W, 3).
+        quality: 0 … 1 for a variable-rate codec, else None.
+        metrics: names of further metrics.
+
+    Raises:
+        ConfigError: for a quality the codec does not take.
+    """
+    coded = None
+    if quality is not None:
+        coded = torch.tensor([index_to_quality(quality_to_index(quality))])
+    device = next(codec.parameters()).device
+    return measure_coder(
+        rgb,
+        lambda: codec.compress(Image.fromarray(rgb), quality),
+        lambda data: np.asarray(codec.decompress(data)),
+        metrics,
+        lambda: float(codec.estimate_bpp(_tensor(rgb).to(device), coded)),
+        PeakMemory(device),
+    )
 
 
 def _tensor(rgb: NDArray[np.uint8]) -> torch.Tensor:

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support import photo
+
+from tngexp.anchors import Anchor, AnchorError, anchor
+from tngexp.anchors.base import Knob, Pixels
+from tngexp.evaluation import anchor_cache, anchored
+from tngexp.evaluation.anchored import (
+    Anchored,
+    cached_file,
+    decode_record,
+    measure_anchors,
+)
+from tngexp.types import ConfigError, TngexpError
+
+
+@dataclass(frozen=True)
+class Drawn:
+    name: str
+    width: int
+    height: int
+
+    @property
+    def short_side(self) -> int:
+        return min(self.width, self.height)
+
+    def decode(self) -> Pixels:
+        return np.array(photo(self.width, self.height))
+
+
+class Coarse(Anchor):
+    """Drops low bits; remembers what it was asked to encode."""
+
+    name, label, extension = "coarse", "Coarse", ".raw"
+    knob = Knob("step", 1, 64, (32, 8, 4))
+
+    def __init__(self) -> None:
+        self.encoded: list[float] = []
+        self.release = "1.0"
+        self.absent: str | None = None
+
+    @property
+    def how(self) -> str:
+        return "rounds down"
+
+    def missing(self) -> str | None:
+        return self.absent
+
+    def version(self) -> str:
+        return self.release
+
+    def decode(self, data: bytes) -> Pixels:
+        size = np.frombuffer(data[:4], "<u2")
+        return np.frombuffer(data[4:], np.uint8).reshape(*size, 3)
+
+    def _encode(self, rgb: Pixels, setting: float) -> bytes:
+        if setting == 64:
+            raise AnchorError("Coarse cannot encode this image: too coarse")
+        self.encoded.append(setting)
+        step = int(setting)
+        return np.array(rgb.shape[:2], "<u2").tobytes() + (rgb // step * step).tobytes()
+
+
+PHOTOS = [Drawn("a.png", 24, 16), Drawn("b.png", 20, 30)]
+
+
+@pytest.fixture
+def codec() -> Coarse:
+    return Coarse()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def run(codec: Coarse, cache: Path, **options) -> Anchored:
+    return measure_anchors([codec], PHOTOS, cache, workers=1, **options)
+
+
+def test_records_are_complete(codec: Coarse, cache: Path) -> None:
+    result = run(codec, cache, dataset="drawn", metrics=["gmsd"])
+    assert result.missing == []
+    assert [(r["quality"], r["image"]) for r in result.records] == [
+        (setting, photo.name) for setting in (32, 8, 4) for photo in PHOTOS
+    ]
+    record = result.records[0]
+    size = 4 + 24 * 16 * 3
+    assert record["bytes"] == size
+    assert record["bpp"] == 8 * size / (24 * 16)
+    x = PHOTOS[0].decode().astype(float)
+    mse = np.mean((x - x // 32 * 32) ** 2)
+    assert record["psnr_db"] == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-3)
+    assert record["ms_ssim"] is None
+    assert record["encode_s"] > 0
+    assert list(record["metrics"]) == ["gmsd"]
+    known = {
+        "kind": "anchor",
+        "model": "coarse",
+        "codec": "Coarse",
+        "setting": "step 32",
+        "dataset": "drawn",
+        "versions": {"codec": "1.0"},
+        "how": "rounds down",
+        "device": "cpu",
+        "width": 24,
+        "height": 16,
+    }
+    assert {key: record[key] for key in known} == known
+    assert record["date"].endswith("+00:00")
+    json.dumps(result.records, allow_nan=False)
+
+
+def test_what_is_cached_is_not_coded_again(codec: Coarse, cache: Path) -> None:
+    first = run(codec, cache)
+    assert codec.encoded == [32, 8, 4, 32, 8, 4]
+    again = run(codec, cache)
+    assert len(codec.encoded) == 6
+    assert again == first
+    renamed = [dataclasses.replace(PHOTOS[0], name="other/name.png")]
+    found = measure_anchors([codec], renamed, cache, workers=1).records
+    assert len(codec.encoded) == 6
+    assert [record["image"] for record in found] == ["other/name.png"] * 3
+
+
+def test_another_version_setting_metric_or_measurement_is_measured_anew(
+    codec: Coarse, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(codec, cache)
+    codec.encoded.clear()
+    run(codec, cache, settings={"coarse": [8, 9]})
+    assert codec.encoded == [9, 9]
+    run(codec, cache, metrics=["gmsd"], settings={"coarse": [8]})
+    assert codec.encoded == [9, 9, 8, 8]
+    codec.release = "1.1"
+    records = run(codec, cache, settings={"coarse": [4]}).records
+    assert codec.encoded == [9, 9, 8, 8, 4, 4]
+    assert {record["versions"]["codec"] for record in records} == {"1.1"}
+    monkeypatch.setattr(anchor_cache, "MEASUREMENT_VERSION", -1)
+    run(codec, cache, settings={"coarse": [4]})
+    assert codec.encoded == [9, 9, 8, 8, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry, file: entry.write_text('{"measurement": {"wid'),
+        lambda entry, file: entry.write_text("[]"),
+        lambda entry, file: entry.write_text(entry.read_text().replace('"bpp"', '"bbp"')),
+        lambda entry, file: entry.unlink(),
+        lambda entry, file: file.unlink(),
+        lambda entry, file: file.write_bytes(file.read_bytes()[:-1]),
+    ],
+    ids=["cut off", "foreign", "field", "no entry", "no file", "short file"],
+)
+def test_damaged_entries_are_redone(codec: Coarse, cache: Path, damage) -> None:
+    before = run(codec, cache).records
+    codec.encoded.clear()
+    file = cache / before[2]["file"]
+    damage(file.with_suffix(".json"), file)
+    after = run(codec, cache).records
+    assert codec.encoded == [8]
+    times = ("encode_s", "decode_s", "date")
+    for old, new in zip(before, after, strict=True):
+        assert {k: v for k, v in old.items() if k not in times} == {
+            k: v for k, v in new.items() if k not in times
+        }
+    run(codec, cache)
+    assert codec.encoded == [8]
+
+
+def test_an_entry_from_before_a_field_existed_still_counts(codec: Coarse, cache: Path) -> None:
+    before = run(codec, cache).records
+    path = (cache / before[0]["file"]).with_suffix(".json")
+    entry = json.loads(path.read_text())
+    del entry["measurement"]["metrics"]
+    path.write_text(json.dumps(entry))
+    assert run(codec, cache).records == before
+    assert len(codec.encoded) == 6
+
+
+def test_the_coded_file_and_its_picture_come_back(cache: Path) -> None:
+    x = PHOTOS[1].decode()
+    (record,) = measure_anchors(
+        ["jpeg"], PHOTOS[1:], cache, settings={"jpeg": [50]}, workers=1
+    ).records
+    data = anchor("jpeg").encode(x, 50)
+    assert cached_file(cache, record) == data
+    assert np.array_equal(decode_record(cache, record), anchor("jpeg").decode(data))
+    with pytest.raises(TngexpError, match="decodes to other pixels"):
+        decode_record(cache, {**record, "reconstruction_sha256": "0"})
+
+    path = cache / record["file"]
+    path.write_bytes(data[:-1] + b"x")  # same length: only its hash tells
+    with pytest.raises(TngexpError, match="was damaged and is deleted; measure the anchor again"):
+        cached_file(cache, record)
+    with pytest.raises(TngexpError, match="measure the anchor again"):
+        cached_file(cache, record)
+    measure_anchors(["jpeg"], PHOTOS[1:], cache, settings={"jpeg": [50]}, workers=1)
+    assert cached_file(cache, record) == data
+
+
+def test_processes_measure_what_one_would(cache: Path, tmp_path: Path) -> None:
+    large = [*PHOTOS, Drawn("large.png", 180, 176)]  # has an MS-SSIM
+    chosen = {"jpeg": [10, 50], "webp": [30]}
+    steps: list[tuple[int, int]] = []
+    serial = measure_anchors(["jpeg", "webp"], large, cache, settings=chosen, workers=1)
+    parallel = measure_anchors(
+        ["jpeg", "webp"],
+        large,
+        tmp_path / "other",
+        settings=chosen,
+        workers=2,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    times = ("encode_s", "decode_s", "date", "peak_memory_mib")
+    for one, two in zip(serial.records, parallel.records, strict=True):
+        assert {k: v for k, v in one.items() if k not in times} == {
+            k: v for k, v in two.items() if k not in times
+        }
+    assert serial.records[2]["ms_ssim"] is not None
+    assert steps == [(done, 9) for done in range(10)]
+
+
+def test_nothing_to_do_starts_no_process(
+    codec: Coarse, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(codec, cache)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("a pool was started")
+
+    monkeypatch.setattr(anchored, "ProcessPoolExecutor", refuse)
+    steps: list[tuple[int, int]] = []
+    result = measure_anchors(
+        [codec], PHOTOS, cache, workers=4, progress=lambda *step: steps.append(step)
+    )
+    assert result == expected
+    assert steps == []
+
+
+def test_the_same_image_twice_is_measured_once(codec: Coarse, cache: Path) -> None:
+    photos = [PHOTOS[0], dataclasses.replace(PHOTOS[0], name="copy.png")]
+    records = measure_anchors([codec, codec], photos, cache, workers=1).records
+    assert codec.encoded == [32, 8, 4]
+    assert [record["image"] for record in records] == ["a.png", "copy.png"] * 3
+
+
+def test_an_interrupted_run_goes_on(codec: Coarse, cache: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    threads = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        run(codec, cache, progress=stop)
+    assert torch.get_num_threads() == threads
+    assert len(codec.encoded) == 4
+    assert len(run(codec, cache).records) == 6
+    assert len(codec.encoded) == 6
+    assert not list(cache.rglob(".*"))  # nothing half-written
+
+
+def test_missing_codecs_are_left_out_and_reported(codec: Coarse, cache: Path) -> None:
+    codec.absent = "Coarse is missing: pip install coarse"
+    result = measure_anchors([codec, "jpeg"], PHOTOS, cache, settings={"jpeg": [50]}, workers=1)
+    assert result.missing == ["Coarse is missing: pip install coarse"]
+    assert [record["model"] for record in result.records] == ["jpeg", "jpeg"]
+    assert codec.encoded == []
+
+
+def test_a_failure_names_image_and_setting(codec: Coarse, cache: Path) -> None:
+    with pytest.raises(AnchorError, match=r"^a\.png, step 64: Coarse cannot encode"):
+        run(codec, cache, settings={"coarse": [32, 64]})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"settings": {"coarse": [0]}}, "coarse: step must be a whole number in 1 … 64, not 0"),
+        ({"settings": {"curse": [8]}}, "no anchor called 'curse'"),
+        ({"metrics": ["sharpness"]}, "no metric called 'sharpness'"),
+    ],
+)
+def test_wrong_options_are_explained(
+    codec: Coarse, cache: Path, options: dict, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(codec, cache, **options)
+
+
+def test_there_must_be_a_worker(codec: Coarse, cache: Path) -> None:
+    with pytest.raises(ConfigError, match="workers must be at least 1, not 0"):
+        measure_anchors([codec], PHOTOS, cache, workers=0)
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == before

@@ -1,0 +1,125 @@
+"""Where measured anchors are kept: a JSON file per point, and the coded file beside it.
+
+A point is one codec at one setting on one image. It lies under the SHA-256 of all that its figures
+depend on: the pixels, the codec with its options and versions, the setting, the metrics and
+:data:`MEASUREMENT_VERSION`. So it is found again under any file name and in any data set, and
+missed when a library was updated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tngexp.anchors import Anchor
+from tngexp.evaluation.measure import Measurement
+from tngexp.types import TngexpError
+
+__all__ = ["MEASUREMENT_VERSION", "Point", "cached_file", "keep", "locate", "read", "sha256"]
+
+MEASUREMENT_VERSION = 1
+"""Part of each point's key; to be raised when measuring or a metric's definition changes."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One codec at one setting on one image."""
+
+    anchor: Anchor
+    version: str
+    setting: float
+    metrics: tuple[str, ...]
+    index: int  # of the image among those measured
+    entry: Path  # the JSON file
+
+    @property
+    def file(self) -> Path:
+        """The coded file."""
+        return self.entry.with_suffix(self.anchor.extension)
+
+
+def locate(
+    cache: Path,
+    digest: str,
+    anchor: Anchor,
+    version: str,
+    setting: float,
+    metrics: Sequence[str],
+    index: int,
+) -> Point:
+    """The point of an image, known by a ``digest`` of its pixels and size."""
+    names = tuple(sorted(set(metrics)))
+    what = [MEASUREMENT_VERSION, digest, anchor.name, anchor.how, version, float(setting), names]
+    entry = cache / anchor.name / f"{sha256(json.dumps(what).encode())}.json"
+    return Point(anchor, version, setting, names, index, entry)
+
+
+def keep(point: Point, measurement: Measurement, data: bytes) -> None:
+    """Write the coded file, then the entry that vouches for it."""
+    entry = {
+        "measurement": asdict(measurement),
+        "file_sha256": sha256(data),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        # For people only: the name of the file says it all, but not readably.
+        "codec": point.anchor.label,
+        "setting": point.anchor.describe(point.setting),
+        "versions": point.version,
+        "how": point.anchor.how,
+    }
+    point.entry.parent.mkdir(parents=True, exist_ok=True)
+    _write(point.file, data)
+    _write(point.entry, json.dumps(entry, indent=1, allow_nan=False).encode())
+
+
+def read(point: Point) -> dict[str, Any] | None:
+    """The entry of a point; None where it is missing or damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        entry: dict[str, Any] = json.loads(point.entry.read_bytes())
+        measurement = Measurement(**entry["measurement"])  # fills in fields it has got since
+        if (
+            measurement.metrics.keys() == set(point.metrics)
+            and isinstance(entry["file_sha256"], str)
+            and isinstance(entry["date"], str)
+            and point.file.stat().st_size == measurement.bytes
+        ):
+            return {**entry, "measurement": asdict(measurement)}
+    return None
+
+
+def cached_file(cache: Path, record: Mapping[str, Any]) -> bytes:
+    """The coded file of a record of :func:`tngexp.evaluation.anchored.measure_anchors`.
+
+    Raises:
+        TngexpError: when it is gone or was changed.
+    """
+    path = cache / record["file"]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TngexpError(f"{path}: {error.strerror}; measure the anchor again") from error
+    if sha256(data) != record["file_sha256"]:
+        path.unlink()  # or the entry would go on vouching for it
+        raise TngexpError(f"{path} was damaged and is deleted; measure the anchor again")
+    return data
+
+
+def sha256(data: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, also when several processes write the same."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
