@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +78,42 @@ def checkpoint(codec: Codec, path: Path, tables: CodingTables | None = None) -> 
         content["tngexp"]["coding"] = tables.to_state()
         torch.save(content, path)
     return path
+
+
+def wandb_records(folder: Path) -> list[Any]:
+    """The records of the one ``.wandb`` file under ``folder``, of a run that has ended."""
+    from wandb.proto import wandb_internal_pb2
+
+    deadline = time.monotonic() + 20
+    while True:
+        (path,) = folder.rglob("*.wandb")
+        found = []
+        for data in _log_records(path.read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            found.append(record)
+        # wandb's own process may still be writing when finish() has returned.
+        if time.monotonic() > deadline or any(record.HasField("exit") for record in found):
+            return found
+        time.sleep(0.05)
+
+
+def _log_records(file: bytes) -> Iterator[bytes]:
+    """LevelDB's log format behind a 7-byte header, which recent wandb has no Python reader for."""
+    assert file[:4] == b":W&B"
+    block, position, pending = 32768, 7, b""
+    while position + 7 <= len(file):
+        if block - position % block < 7:  # too short for a chunk header: padding
+            position += block - position % block
+            continue
+        length, kind = struct.unpack_from("<HB", file, position + 4)  # after the checksum
+        pending += file[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # full, last; 2 and 3 are first and middle
+            yield pending
+            pending = b""
+
+
+def key_of(item: Any) -> str:
+    """The name of an item of a record, as it was logged."""
+    return item.key or "/".join(item.nested_key)

@@ -22,12 +22,14 @@ ALLOWED = {
     "losses": {"types"},
     "metrics": {"types"},
     "datasets": {"types"},
+    "anchors": {"types"},
+    "report": {"types", "metrics"},
 }
 LIBRARIES = {
-    "hydra": {"evaluate.py", "train.py", "complexity.py", "_cli.py"},
+    "hydra": {"compare.py", "evaluate.py", "train.py", "complexity.py", "_cli.py"},
     "wandb": {"training/loggers.py"},
     "compressai": set(),
-    "lightning": {"training/", "datasets/", "train.py"},
+    "lightning": {"training/", "datasets/", "train.py", "compare.py"},
 }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from support import key_of, wandb_records
 
 from tngexp.train import TrainResult
 from tngexp.training.git import git_state
@@ -41,39 +41,6 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def records(folder: Path) -> list[Any]:
-    """The records of the one ``.wandb`` file under ``folder``."""
-    from wandb.proto import wandb_internal_pb2
-
-    (path,) = folder.rglob("*.wandb")
-    found = []
-    for data in _log_records(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        found.append(record)
-    return found
-
-
-def _log_records(file: bytes) -> Iterator[bytes]:
-    """LevelDB's log format behind a 7-byte header, which recent wandb has no Python reader for."""
-    assert file[:4] == b":W&B"
-    block, position, pending = 32768, 7, b""
-    while position + 7 <= len(file):
-        if block - position % block < 7:  # too short for a chunk header: padding
-            position += block - position % block
-            continue
-        length, kind = struct.unpack_from("<HB", file, position + 4)  # after the checksum
-        pending += file[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # full, last; 2 and 3 are first and middle
-            yield pending
-            pending = b""
-
-
-def key_of(item: Any) -> str:
-    return item.key or "/".join(item.nested_key)
-
-
 def test_wandb_file_holds_everything(run: Callable[..., TrainResult]) -> None:
     result = run(
         "logger=wandb",
@@ -85,7 +52,7 @@ def test_wandb_file_holds_everything(run: Callable[..., TrainResult]) -> None:
     )
     assert result.logs is not None
     assert result.logs.is_relative_to(result.run_dir)
-    found = records(result.run_dir)
+    found = wandb_records(result.run_dir)
     started = next(r.run for r in found if r.HasField("run"))
     assert started.project == "tngexp"
     assert started.display_name == "run"
@@ -132,7 +99,7 @@ def test_wandb_is_finished_after_each_run(run: Callable[..., TrainResult]) -> No
     second = run("logger=wandb", "logger.system_metrics=false", name="second", group="sweep")
     assert wandb.run is None
     runs = [
-        next(r.run for r in records(result.run_dir) if r.HasField("run"))
+        next(r.run for r in wandb_records(result.run_dir) if r.HasField("run"))
         for result in (first, second)
     ]
     assert [r.display_name for r in runs] == ["first", "second"]

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from tngexp.evaluation.measure import Measurement, measure
+from tngexp.evaluation.checkpoints import Model, find_checkpoints, load_models
+from tngexp.evaluation.codecs import measure_codecs
+from tngexp.evaluation.curves import to_curves
+from tngexp.evaluation.measure import Measurement, measure, measure_coder
+from tngexp.evaluation.photos import photos_to_measure
 from tngexp.evaluation.records import RecordFile
 
-__all__ = ["Measurement", "RecordFile", "measure"]
+__all__ = [
+    "Measurement",
+    "Model",
+    "RecordFile",
+    "find_checkpoints",
+    "load_models",
+    "measure",
+    "measure_codecs",
+    "measure_coder",
+    "photos_to_measure",
+    "to_curves",
+]

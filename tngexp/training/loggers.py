@@ -15,13 +15,13 @@ from torch import Tensor
 from tngexp.training.settings import did_you_mean
 from tngexp.types import ConfigError
 
-__all__ = ["finish", "log_histogram", "log_images", "make_logger"]
+__all__ = ["finish", "log_histogram", "log_images", "log_lines", "make_logger"]
 
 _NAMES = ("wandb", "csv", "tensorboard", "none")
 
 
 def make_logger(
-    config: Mapping[str, Any], run_dir: Path, name: str, group: str | None
+    config: Mapping[str, Any], run_dir: Path, name: str, group: str | None, job: str = "train"
 ) -> Logger | None:
     """The logger ``logger.name`` asks for; everything it writes lies in ``run_dir``.
 
@@ -30,6 +30,7 @@ def make_logger(
         run_dir: the run's folder.
         name: shown name of the run.
         group: W&B group, what the runs of a sweep have in common.
+        job: W&B job type.
     """
     kind = config.get("name")
     if kind == "none":
@@ -44,13 +45,15 @@ def make_logger(
                 "logger=tensorboard needs tensorboard: pip install tensorboard"
             ) from error
     if kind == "wandb":
-        return _wandb(config, run_dir, name, group)
+        return _wandb(config, run_dir, name, group, job)
     raise ConfigError(
         f"logger.name={kind!r} is not one of {', '.join(_NAMES)}.{did_you_mean(str(kind), _NAMES)}"
     )
 
 
-def _wandb(config: Mapping[str, Any], run_dir: Path, name: str, group: str | None) -> Logger:
+def _wandb(
+    config: Mapping[str, Any], run_dir: Path, name: str, group: str | None, job: str
+) -> Logger:
     mode = config.get("mode", "offline")
     if mode not in ("offline", "online", "disabled"):
         raise ConfigError(f"logger.mode={mode!r} is not one of offline, online, disabled.")
@@ -79,6 +82,7 @@ def _wandb(config: Mapping[str, Any], run_dir: Path, name: str, group: str | Non
         save_dir=run_dir,
         project=config.get("project", "tngexp"),
         group=group,
+        job_type=job,
         # Not WandbLogger's ``offline``: that sets WANDB_MODE for the rest of the process.
         mode=mode,
         tags=list(config.get("tags") or []),
@@ -145,6 +149,26 @@ def log_histogram(loggers: Iterable[Logger], key: str, values: Tensor, step: int
             logger.log_metrics({key: histogram}, step)
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_histogram(key, array, step)
+
+
+def log_lines(
+    logger: WandbLogger,
+    key: str,
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    x_label: str,
+) -> None:
+    """Draw named lines, (x values, y values) each, into one chart."""
+    import wandb
+
+    chart = wandb.plot.line_series(
+        xs=[list(xs) for xs, _ in lines.values()],
+        ys=[list(ys) for _, ys in lines.values()],
+        keys=list(lines),
+        title=title,
+        xname=x_label,
+    )
+    logger.experiment.log({key: chart})
 
 
 def log_folder(logger: Logger | None, run_dir: Path) -> Path | None:

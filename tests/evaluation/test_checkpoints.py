@@ -1,0 +1,78 @@
+"""Files, runs and sweeps become curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import checkpoint
+
+from tngexp.codec import Codec
+from tngexp.evaluation import find_checkpoints, load_models
+from tngexp.io import CheckpointError
+
+
+@pytest.fixture
+def run(tmp_path: Path, make_codec: Callable[..., Codec]) -> Callable[..., Path]:
+    """Writes the best checkpoint of a run and returns the run's folder."""
+
+    def run(name: str, lmbda: float = 1.0, steps: int = 100, **options: Any) -> Path:
+        folder = tmp_path / name
+        path = folder / "checkpoints" / "best.ckpt"
+        path.parent.mkdir(parents=True)
+        codec = make_codec(**options).eval()
+        assert codec.config is not None
+        if not codec.rate.variable:
+            codec.config["rate"]["lmbda"] = lmbda
+        checkpoint(codec, path)
+        content = torch.load(path, weights_only=True)
+        content["tngexp"]["config"] = {
+            "name": f"gmm-mse-loss.lmbda={lmbda}",
+            "run_dir": str(folder),
+            "loss": {"lmbda": lmbda},
+            "rate": codec.config["rate"],
+            "trainer": {"max_steps": steps},
+        }
+        torch.save(content, path)
+        return folder
+
+    return run
+
+
+def test_a_place_is_a_file_a_run_or_a_sweep(run: Callable[..., Path], tmp_path: Path) -> None:
+    first = run("sweep/0") / "checkpoints" / "best.ckpt"
+    second = run("sweep/1") / "checkpoints" / "best.ckpt"
+    assert find_checkpoints(first) == [first]
+    assert find_checkpoints(tmp_path / "sweep" / "0") == [first]
+    assert find_checkpoints(tmp_path / "sweep") == [first, second]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="no run in this folder"):
+        find_checkpoints(tmp_path / "empty")
+
+
+def test_runs_that_differ_in_lmbda_form_one_curve(run: Callable[..., Path], tmp_path: Path) -> None:
+    run("sweep/0", lmbda=0.01)
+    run("sweep/1", lmbda=0.02)
+    longer = run("longer", lmbda=0.01, steps=200)
+    models = load_models([tmp_path / "sweep", longer])
+    # Another length of training is another experiment, though its name is the same.
+    assert [model.curve for model in models] == ["sweep", "sweep", "longer"]
+    assert [model.setting(None) for model in models] == ["λ=0.01", "λ=0.02", "λ=0.01"]
+    assert {model.curve for model in load_models([tmp_path / "sweep"])} == {"gmm-mse"}
+
+
+def test_curves_can_be_named(run: Callable[..., Path]) -> None:
+    a, b = run("a"), run("b", rate="variable")
+    models = load_models({"mine": [str(a)], "other": str(b)})
+    assert [model.curve for model in models] == ["mine", "other"]
+    assert models[1].setting(0.5) == "q=0.5"
+    assert models[0].weights_sha256 != models[1].weights_sha256
+    assert models[0].config_sha256 != models[1].config_sha256
+
+
+def test_a_checkpoint_named_twice_is_measured_once(run: Callable[..., Path]) -> None:
+    folder = run("a")
+    assert len(load_models([folder, folder / "checkpoints" / "best.ckpt"])) == 1

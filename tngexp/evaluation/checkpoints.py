@@ -1,0 +1,142 @@
+"""From what a user names, a file, a run or a sweep, to codecs and the curves they form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tngexp.codec import Codec
+from tngexp.io import CheckpointError, load, read_checkpoint
+
+__all__ = ["Model", "find_checkpoints", "load_models"]
+
+_BEST = Path("checkpoints") / "best.ckpt"
+# What may differ between the points of one curve: λ, and what changes with every run.
+_OF_A_RUN = ("name", "group", "run_dir", "resume", "init_from", "logger", "callbacks", "sweep")
+
+_Loaded = tuple[Path, Codec, Mapping[str, Any]]  # with the checkpoint's raw content
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A checkpoint to measure."""
+
+    path: Path
+    codec: Codec
+    curve: str  # label of the curve it is a point of, or all of when its rate is variable
+    lmbda: float | None  # of a fixed rate, where known
+    weights_sha256: str
+    config_sha256: str  # of the codec's configuration
+
+    @property
+    def fingerprint(self) -> str:
+        """What the files it writes name it by."""
+        return self.codec.fingerprint().hex()
+
+    def setting(self, quality: float | None) -> str:
+        """A point of its curve in words."""
+        if quality is not None:
+            return f"q={quality:g}"
+        return "" if self.lmbda is None else f"λ={self.lmbda:g}"
+
+
+def find_checkpoints(place: str | Path) -> list[Path]:
+    """The checkpoints at ``place``: a file itself, the best of a run, or the best of each run.
+
+    Raises:
+        CheckpointError: when there is none.
+    """
+    path = Path(place).expanduser()
+    if not path.is_dir():
+        return [path]
+    if (path / _BEST).is_file():
+        return [path / _BEST]
+    found = sorted(path.rglob(str(_BEST)))
+    if not found:
+        raise CheckpointError(f"{path}: no run in this folder (looked for …/{_BEST})")
+    return found
+
+
+def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]:
+    """Load every checkpoint at ``places``.
+
+    Args:
+        places: files, run folders or sweep folders. Runs that differ in λ alone form one curve.
+            A mapping names the curves: label → one place or several.
+
+    Raises:
+        CheckpointError: for a missing, damaged or foreign checkpoint.
+    """
+    if isinstance(places, Mapping):
+        return [
+            _model((path, load(path), read_checkpoint(path)), str(label))
+            for label, named in places.items()
+            for place in ([named] if isinstance(named, str | Path) else named)
+            for path in find_checkpoints(place)
+        ]
+    paths = list(dict.fromkeys(path for place in places for path in find_checkpoints(place)))
+    loaded = [(path, load(path), read_checkpoint(path)) for path in paths]
+    return [_model(entry, label) for entry, label in zip(loaded, _labels(loaded), strict=True)]
+
+
+def _model(entry: _Loaded, label: str) -> Model:
+    path, codec, _ = entry
+    assert codec.config is not None
+    lmbda = None if codec.rate.variable else codec.config["rate"].get("lmbda")
+    digest = hashlib.sha256()
+    for name, tensor in sorted(codec.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.contiguous().numpy()).tobytes())
+    return Model(path, codec, label, lmbda, digest.hexdigest(), _hash(codec.config))
+
+
+def _identity(entry: _Loaded) -> str:
+    """Equal for the points of one curve."""
+    path, codec, checkpoint = entry
+    if codec.rate.variable:
+        return str(path)
+    content = checkpoint["tngexp"]
+    config = content.get("config") or {"codec": content["codec"]}
+    config = {key: value for key, value in config.items() if key not in _OF_A_RUN}
+    return _hash(_without_lmbda(config))
+
+
+def _without_lmbda(config: Any) -> Any:
+    if not isinstance(config, Mapping):
+        return config
+    return {k: _without_lmbda(v) for k, v in config.items() if k != "lmbda"}
+
+
+def _labels(loaded: Sequence[_Loaded]) -> list[str]:
+    """Of each checkpoint the label of its curve: the shortest that no other curve has."""
+    members: dict[str, list[_Loaded]] = {}
+    for entry in loaded:
+        members.setdefault(_identity(entry), []).append(entry)
+    names = {identity: _names(group) for identity, group in members.items()}
+    chosen = {}
+    for identity, candidates in names.items():
+        others = [name for other, name in names.items() if other != identity]
+        unique = (c for i, c in enumerate(candidates) if all(c != other[i] for other in others))
+        chosen[identity] = next(unique, candidates[-1])
+    return [chosen[_identity(entry)] for entry in loaded]
+
+
+def _names(group: Sequence[_Loaded]) -> tuple[str, str, str]:
+    """Labels for a curve, from the shortest to one that is surely its own."""
+    paths = [path.absolute() for path, _, _ in group]
+    folders = [p.parent.parent if p.parent.name == _BEST.parent.name else p for p in paths]
+    common = Path(os.path.commonpath(folders))
+    full = str((group[0][2]["tngexp"].get("config") or {}).get("name") or common.stem)
+    short = "-".join(part for part in full.split("-") if "=" not in part) or full
+    return short, common.stem, str(common)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""Choosing what the report's viewer shows: few images, and of each codec the points near a rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tngexp.datasets.images import Photo
+from tngexp.metrics.curves import Curve
+from tngexp.report.pictures import Reconstruction, ViewerImage
+from tngexp.types import ConfigError
+
+__all__ = ["choose_photos", "viewer_images"]
+
+
+def choose_photos(photos: Sequence[Photo], wanted: int | Sequence[str]) -> list[Photo]:
+    """So many photos, evenly spread over the set, or those named (with or without extension).
+
+    Raises:
+        ConfigError: for a name that is not in the set.
+    """
+    if isinstance(wanted, int):
+        count = max(0, min(wanted, len(photos)))
+        return [photos[(2 * i + 1) * len(photos) // (2 * count)] for i in range(count)]
+    chosen = []
+    for name in wanted:
+        found = [p for p in photos if name in (p.name, p.name.rpartition(".")[0])]
+        if not found:
+            raise ConfigError(
+                f"viewer.images: there is no image called {name}; the set has "
+                f"{', '.join(p.name for p in photos[:5])}, …"
+            )
+        chosen.append(found[0])
+    return chosen
+
+
+def viewer_images(
+    photos: Sequence[Photo],
+    curves: Sequence[Curve],
+    records: Sequence[Mapping[str, Any]],
+    targets: Sequence[float],
+    pixels: Callable[[Mapping[str, Any]], NDArray[np.uint8]],
+) -> list[ViewerImage]:
+    """For every photo and curve the reconstruction nearest to each target rate.
+
+    Args:
+        photos: what to show.
+        curves: of the measured codecs and anchors.
+        records: the measurements the curves are made of.
+        targets: rates in bpp; a point that is nearest to several is shown once.
+        pixels: decodes the file of a record, (H, W, 3).
+    """
+    keys = {curve.label: curve.key for curve in curves}
+    images = []
+    for photo in photos:
+        versions = []
+        for label, key in keys.items():
+            rows = [r for r in records if r["codec"] == label and r["image"] == photo.name]
+            nearest = {
+                id(row): row
+                for target in targets
+                if rows
+                for row in [min(rows, key=lambda r: abs(math.log(r["bpp"] / target)))]
+            }
+            versions += [
+                Reconstruction(
+                    curve=key,
+                    setting=row["setting"],
+                    bytes=row["bytes"],
+                    bpp=row["bpp"],
+                    psnr_db=row["psnr_db"],
+                    ms_ssim=row["ms_ssim"],
+                    rgb=pixels(row),
+                )
+                for row in sorted(nearest.values(), key=lambda r: r["bpp"])
+            ]
+        images.append(ViewerImage(photo.name, photo.decode(), tuple(versions)))
+    return images
