@@ -30,7 +30,7 @@ from tngexp.codec import Codec
 from tngexp.priors import ConditionalPrior
 from tngexp.types import ConfigError
 
-__all__ = ["HEIGHT", "WIDTH", "Part", "Report", "main", "measure", "table"]
+__all__ = ["HEIGHT", "WIDTH", "Part", "Report", "details", "main", "measure", "table"]
 
 WIDTH, HEIGHT = 768, 512
 _CHECKPOINT = "checkpoint="
@@ -128,6 +128,20 @@ def measure(
         width,
         height,
     )
+
+
+def details(codec: Codec) -> dict[str, float]:
+    """What a comparison shows of a codec's size: parameters and kMAC per pixel, prior included."""
+    report = measure(codec, repeats=1, code=False)
+    kmacs = {part.name: part.kmacs_per_pixel for part in report.parts}
+    synthesis = kmacs["decoder (synthesis)"]
+    prior = sum(kmacs.get(name, 0.0) for name in _DECODED_PRIOR)
+    return {
+        "parameters": report.parameters,
+        "encoder_kmac": sum(kmacs.values()) - synthesis,
+        "decoder_kmac": synthesis + prior,
+        "decode_steps": report.decode_steps,
+    }
 
 
 def table(report: Report, name: str) -> str:

@@ -1,0 +1,80 @@
+"""Pictures inside of the report: lossless, each distinct one once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tngexp.metrics.curves import to_db
+from tngexp.report.pictures import Reconstruction, ViewerImage
+
+__all__ = ["Pixels", "viewer_data"]
+
+_WEBP_MAX_SIDE = 16383
+
+
+class Pixels:
+    """Pictures as data URIs in inert script elements, which cost nothing until they are shown."""
+
+    def __init__(self) -> None:
+        self._uris: dict[str, str] = {}
+
+    def add(self, rgb: NDArray[np.uint8]) -> str:
+        """The id of a picture's element."""
+        rgb = np.ascontiguousarray(rgb)
+        key = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()[:16]
+        if key not in self._uris:
+            self._uris[key] = _data_uri(rgb)
+        return f"pixels-{key}"
+
+    def html(self) -> str:
+        """All elements."""
+        return "\n".join(
+            f'<script type="text/plain" id="pixels-{key}">{uri}</script>'
+            for key, uri in self._uris.items()
+        )
+
+
+def viewer_data(image: ViewerImage, pixels: Pixels) -> dict[str, Any]:
+    """An image for the viewer; its pictures go to ``pixels``."""
+    height, width, _ = image.original.shape
+    return {
+        "name": image.name,
+        "width": width,
+        "height": height,
+        "pixels": pixels.add(image.original),
+        "versions": [_version(version, pixels) for version in image.versions],
+    }
+
+
+def _version(version: Reconstruction, pixels: Pixels) -> dict[str, Any]:
+    return {
+        "curve": version.curve,
+        "setting": version.setting,
+        "bytes": version.bytes,
+        "bpp": version.bpp,
+        "psnr_db": version.psnr_db,
+        "ms_ssim": version.ms_ssim,
+        "ms_ssim_db": None if version.ms_ssim is None else to_db(version.ms_ssim),
+        "pixels": pixels.add(version.rgb),
+    }
+
+
+def _data_uri(rgb: NDArray[np.uint8]) -> str:
+    """WebP, about 30 % smaller than PNG; PNG for sides that WebP does not know."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(rgb)
+    if max(picture.size) > _WEBP_MAX_SIDE:
+        kind = "png"
+        picture.save(buffer, "PNG", optimize=True)
+    else:
+        kind = "webp"
+        # Method 2 takes 0.15 s for 768×512; 6 takes 6 s and saves another 3 %.
+        picture.save(buffer, "WEBP", lossless=True, method=2, quality=50)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
