@@ -47,6 +47,18 @@ def test_training_commands_compose(command: str) -> None:
     assert {"encoder", "quantizer", "prior", "rate", "loss"} <= config.keys()
 
 
+@pytest.mark.parametrize("program", ["evaluate", "compare"])
+def test_commands_of_other_programs_compose(program: str) -> None:
+    prefix = f"python -m tngexp.{program} "
+    found = [line for page in PAGES for line in lines(page) if line.startswith(prefix)]
+    assert found
+    register_resolvers()
+    for line in found:
+        words = shlex.split(line.removeprefix(prefix), comments=True)
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            assert "out" in compose(program, words)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,17 @@ __all__ = ["TrainResult", "main", "train"]
 _UNNAMED = ("model", "loss", "resume", "init_from", "trainer.max_minutes")
 
 
-def train(config: DictConfig | Mapping[str, Any], stop: StopRequest | None = None) -> TrainResult:
+def train(
+    config: DictConfig | Mapping[str, Any],
+    stop: StopRequest | None = None,
+    finished: Callable[[TrainResult, Any], None] | None = None,
+) -> TrainResult:
     """Train as ``config`` says, in this process; the command line's work without its printing.
 
     Args:
         config: ``conf/train.yaml`` as composed by Hydra, with ``run_dir`` set.
         stop: set it from another thread or a callback to end the run after the current step.
+        finished: called with the result and the run's logger, which is still open.
 
     Raises:
         TngexpError: for everything the user can fix.
@@ -50,7 +55,7 @@ def train(config: DictConfig | Mapping[str, Any], stop: StopRequest | None = Non
     config.run_dir = str(config.get("run_dir") or Path("outputs") / config.name)
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return run({str(key): value for key, value in plain.items()}, stop)
+    return run({str(key): value for key, value in plain.items()}, stop, finished)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,8 +70,15 @@ def main(argv: list[str] | None = None) -> int:
         """One job of Hydra; returns what a sweeper should minimise."""
         _name_run(config)
         sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        comparisons: list[Any] = []
+
+        def finished(result: TrainResult, logger: Any) -> None:
+            # A sweep is compared as a whole, not point by point.
+            if not sweep and config.report.anchors is not None:
+                comparisons.extend(_compare(config, result, logger))
+
         try:
-            result = train(config)
+            result = train(config, finished=finished)
         except Interrupted as error:
             interrupts.append(error)
             print(_how_to_resume(error), file=sys.stderr)
@@ -82,6 +94,10 @@ def main(argv: list[str] | None = None) -> int:
             failures.append(f"{config.name}: {message}")
             return float("nan")
         print_summary(result, str(config.name))
+        if comparisons:
+            from tngexp.compare import show
+
+            show(comparisons[0])
         return result.val_loss
 
     job.__module__ = "tngexp.train"
@@ -94,6 +110,33 @@ def main(argv: list[str] | None = None) -> int:
         for failure in failures:
             print(f"  {failure}", file=sys.stderr)
     return 2 if failures else code
+
+
+def _compare(config: DictConfig, result: TrainResult, logger: Any) -> list[Any]:
+    """The run's best checkpoint against real codecs on its validation photos; none if it fails."""
+    from tngexp.compare import compare, log_comparison
+
+    options: Any = OmegaConf.to_container(config.report, resolve=True)
+    try:
+        comparison = compare(
+            {
+                **options,
+                "runs": [str(result.best)],
+                "published": [],
+                "reference": None,
+                "metrics": [],
+                "data": OmegaConf.to_container(config.data, resolve=True),
+                "viewer": {"images": options["images"], "bpp": [0.15, 0.3, 0.6]},
+                "out": str(result.run_dir / "report"),
+                "workers": None,
+            }
+        )
+    except (TngexpError, OSError) as error:
+        # The run is complete and saved; what follows it must not make it look failed.
+        print(f"warning: no comparison with real codecs: {error}", file=sys.stderr)
+        return []
+    log_comparison(logger, comparison)
+    return [comparison]
 
 
 def _flags_first(words: list[str]) -> list[str]:

@@ -31,6 +31,7 @@ TINY = [
     "trainer.log_every=1",
     "trainer.progress=false",
     "optimizer.schedule.warmup=1",
+    "report=none",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,8 @@ def save_plots(
     """
     import matplotlib as mpl
 
+    # Embedding letters in a PDF, it tells at level INFO of every table of the font.
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     if unknown := [ending for ending in formats if ending not in _FORMATS]:
         raise ConfigError(f"no plots in format {unknown[0]}; choose from {', '.join(_FORMATS)}")
     folder.mkdir(parents=True, exist_ok=True)

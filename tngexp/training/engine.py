@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from PIL import Image
 
 import tngexp
@@ -40,7 +41,10 @@ from tngexp.training.summary import TrainResult
 from tngexp.training.warm_start import check_resumable, warm_start
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["codec_config", "run"]
+__all__ = ["Finished", "codec_config", "run"]
+
+Finished = Callable[[TrainResult, Logger | None], None]
+"""What is to happen with the result of a run."""
 
 _PICTURES = 4
 
@@ -51,21 +55,24 @@ def codec_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {part: config[group] for part, group in parts.items()}
 
 
-def run(config: Mapping[str, Any], stop: StopRequest | None = None) -> TrainResult:
+def run(
+    config: Mapping[str, Any], stop: StopRequest | None = None, finished: Finished | None = None
+) -> TrainResult:
     """Train as ``config`` (plain, resolved ``conf/train.yaml``) says.
 
     Args:
         config: all of it; ``run_dir`` is where every file goes.
         stop: set it to end the run after the current step.
+        finished: called with the result while the run's logger is still open.
 
     Raises:
         TngexpError: for everything the user can fix; Interrupted when asked to stop.
     """
     with quiet():
-        return _run(config, StopRequest() if stop is None else stop)
+        return _run(config, StopRequest() if stop is None else stop, finished)
 
 
-def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
+def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None) -> TrainResult:
     settings = TrainerSettings.from_config(config["trainer"])
     run_dir = Path(config["run_dir"]).absolute()
     architecture = codec_config(config)
@@ -150,6 +157,8 @@ def _run(config: Mapping[str, Any], stop: StopRequest) -> TrainResult:
         if logger is not None:
             best = {f"best/{k.removeprefix('val/')}": v for k, v in result.val.items()}
             logger.log_metrics(best, trainer.global_step)
+        if finished is not None:
+            finished(result, logger)
         failed = False
         return result
     finally:
