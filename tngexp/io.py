@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 import tngexp
+from tngexp import zoo
 from tngexp.codec import Codec
-from tngexp.types import ConfigError, TngexpError
+from tngexp.types import CheckpointError, ConfigError
 
 __all__ = ["CheckpointError", "load", "read_checkpoint", "save"]
 
+SAFETENSORS = ".safetensors"
 _PREFIX = "codec."
+_TABLES = "coding."
 
 
-class CheckpointError(TngexpError):
-    """A checkpoint that is missing, damaged, foreign, or of another architecture."""
-
-
-def load(path: str | Path, *, trusted: bool = False) -> Codec:
-    """The codec of a training checkpoint, in evaluation mode, on the CPU.
+def load(name_or_path: str | Path, *, trusted: bool = False) -> Codec:
+    """The codec of a shipped model, a weights file or a training checkpoint, for evaluation.
 
     Nothing in the file is executed: weights load with ``weights_only=True`` and only this
     package's components are built, unless ``trusted``.
 
     Args:
-        path: a checkpoint written by ``python -m tngexp.train``.
-        trusted: also build components from outside of this package that the checkpoint names.
+        name_or_path: a name of ``tngexp.zoo``, or a file that :func:`save` or
+            ``python -m tngexp.train`` wrote; the file goes first.
+        trusted: also build components from outside of this package that the file names.
+
+    Returns:
+        The codec in evaluation mode, on the CPU.
 
     Raises:
         CheckpointError: naming the file and what is wrong with it.
     """
+    path = _locate(name_or_path)
     checkpoint = read_checkpoint(path)
     try:
         codec = Codec.from_config(checkpoint["tngexp"]["codec"], trusted=trusted)
@@ -61,31 +68,41 @@ def load(path: str | Path, *, trusted: bool = False) -> Codec:
     return codec.eval()
 
 
-def save(codec: Codec, path: str | Path) -> None:
+def save(codec: Codec, path: str | Path, *, half: bool = False) -> None:
     """Write a codec as :func:`load` reads it, with its integer tables, whole or not at all.
+
+    A name in ``.safetensors`` gives a file that any program can read without running code.
 
     Args:
         codec: built from a configuration, in evaluation mode.
-        path: the checkpoint to write; replaced if it exists.
+        path: the file to write; replaced if it exists.
+        half: round the weights to half precision, which halves the file. The rounded codec is
+            another model than ``codec``: its integer tables are derived anew, and neither reads
+            the other's files.
 
     Raises:
-        ConfigError: for a codec that has no configuration or no bitstream form.
+        ConfigError: for a codec that has no configuration or no bitstream form, or whose weights
+            are too large for half precision.
     """
     if codec.config is None:
         raise ConfigError("only a codec built with Codec.from_config can be saved")
     path = Path(path)
-    content = {
-        "state_dict": {f"{_PREFIX}{name}": t for name, t in codec.state_dict().items()},
-        "tngexp": {
-            "format": 1,
-            "version": tngexp.__version__,
-            "codec": codec.config,
-            "coding": codec.coder().tables.to_state(),
-        },
+    if half:
+        codec = _rounded(codec)
+    weights = {
+        f"{_PREFIX}{name}": t.half() if half and t.is_floating_point() else t
+        for name, t in codec.state_dict().items()
     }
+    tables = codec.coder().tables.to_state()
+    about = {"format": 1, "version": tngexp.__version__, "codec": codec.config}
     beside = path.with_name(f".{path.name}.partial")
     try:
-        torch.save(content, beside)
+        if path.suffix == SAFETENSORS:
+            content = weights | {f"{_TABLES}{name}": t for name, t in tables.items()}
+            content = {name: t.detach().contiguous() for name, t in content.items()}
+            save_file(content, beside, {"tngexp": json.dumps(about, sort_keys=True)})
+        else:
+            torch.save({"state_dict": weights, "tngexp": {**about, "coding": tables}}, beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -101,6 +118,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         hint = " (a folder: name the file inside, …/checkpoints/best.ckpt)" if path.is_dir() else ""
         raise CheckpointError(f"{path}: no such checkpoint{hint}")
+    if path.suffix == SAFETENSORS:
+        return _read_safetensors(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
@@ -113,3 +132,47 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "models are read by tngexp.interop"
         )
     return checkpoint
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """A weights file as if it were a checkpoint; half precision becomes single again."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["tngexp"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(about, dict):
+            raise TypeError
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable weights file; it is damaged") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: safetensors, but not of a tngexp codec") from error
+    tables = {
+        name.removeprefix(_TABLES): t for name, t in tensors.items() if name.startswith(_TABLES)
+    }
+    weights = {
+        name: t.float() if t.dtype == torch.float16 else t
+        for name, t in tensors.items()
+        if not name.startswith(_TABLES)
+    }
+    return {"state_dict": weights, "tngexp": about | ({"coding": tables} if tables else {})}
+
+
+def _rounded(codec: Codec) -> Codec:
+    """A copy with weights that half precision holds, and tables to go with them."""
+    rounded = Codec.from_config(codec.config or {}, trusted=True)
+    weights = {
+        name: t.half().to(t.dtype) if t.is_floating_point() else t
+        for name, t in codec.state_dict().items()
+    }
+    if not all(bool(torch.isfinite(t).all()) for t in weights.values() if t.is_floating_point()):
+        raise ConfigError("the weights leave the range of half precision; save without half")
+    rounded.load_state_dict(weights)
+    return rounded.eval()
+
+
+def _locate(name_or_path: str | Path) -> Path:
+    """The file itself, or that of a shipped model."""
+    path = Path(name_or_path)
+    if path.exists() or str(name_or_path) not in zoo.MODELS:
+        return path
+    return zoo.path(str(name_or_path))

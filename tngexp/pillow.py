@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from tngexp import zoo
 from tngexp.codec import Codec
 from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
@@ -139,7 +140,7 @@ def _model() -> Codec:
 def _codec(model: Codec | str | Path) -> Codec:
     if isinstance(model, Codec):
         return model
-    path = Path(model)
+    path = zoo.path(str(model)) if str(model) in zoo.MODELS else Path(model)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
     return _load(path, changed)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 __all__ = [
     "MS_SSIM_MIN_SIDE",
     "Cells",
+    "CheckpointError",
     "CodecOutput",
     "ConfigError",
     "Distribution",
@@ -35,6 +36,10 @@ MS_SSIM_MIN_SIDE = 176
 
 class TngexpError(Exception):
     """Base of every error that is the user's to fix; entry points print it without a traceback."""
+
+
+class CheckpointError(TngexpError):
+    """A checkpoint that is missing, damaged, foreign, or of another architecture."""
 
 
 class ConfigError(TngexpError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from tngexp.cli.batch import add_common_arguments, run_jobs
 from tngexp.cli.files import Job, plan, read_bytes
 from tngexp.cli.models import load_model
+from tngexp.targets import Target, compress_to
 from tngexp.types import ConfigError, TngexpError
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ EXTENSIONS = frozenset(
 )
 """What a folder is searched for."""
 
+_TARGETS: tuple[tuple[str, Target, str], ...] = (
+    ("--target-bpp", "bpp", "the best file of at most so many bits per pixel"),
+    ("--target-psnr", "psnr", "the smallest file of at least so many dB PSNR"),
+    ("--target-msssim", "ms_ssim", "the smallest file of at least this MS-SSIM (0 … 1)"),
+)
+
 # Only these decoders may run, whatever a file's first bytes say: others (EPS) call programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "GIF")
 
@@ -34,12 +42,21 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "GIF")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments and the common ones."""
     add_common_arguments(parser, ".tng")
-    parser.add_argument(
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument(
         "--quality",
         type=_quality,
         metavar="Q",
         help="0 (smallest file) to 1 (best image), for variable-rate models; default: 0.5",
     )
+    for option, target, text in _TARGETS:
+        rate.add_argument(
+            option,
+            type=_positive,
+            metavar="X",
+            dest=target,
+            help=f"{text}; tries qualities",
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,10 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     if quality is not None and not codec.rate.variable:
         raise ConfigError("--quality is for variable-rate models; this model has one fixed rate")
     codec.coder()  # a model that cannot code is no single file's fault
+    targets = [(t, v) for _, t, _ in _TARGETS if (v := getattr(arguments, t)) is not None]
 
     def convert(job: Job) -> tuple[bytes, str]:
         image = read_image(read_bytes(job.source))
-        data = codec.compress(image, quality)
+        data = compress_to(codec, image, *targets[0]) if targets else codec.compress(image, quality)
         bpp = 8 * len(data) / (image.width * image.height)
         return data, f"{len(data)} bytes, {bpp:.3f} bpp"
 
@@ -106,4 +124,14 @@ def _quality(text: str) -> float:
         value = -1.0
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
+    return value
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
     return value

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import io
+import os
 from pathlib import Path
 
 from PIL import Image
 
 from tngexp.cli.batch import add_common_arguments, run_jobs
 from tngexp.cli.files import STANDARD, Job, plan, read_bytes
-from tngexp.cli.models import load_model
+from tngexp.cli.models import MODEL_VARIABLE, load_model, model_of
 from tngexp.types import ConfigError
 
 __all__ = ["DESCRIPTION", "add_arguments", "encode_image", "run"]
@@ -38,11 +40,15 @@ def run(arguments: argparse.Namespace) -> int:
     work = plan(arguments.inputs, arguments.output, _SUFFIX[kind], {".tng"})
     if not work.batch:
         kind = _format_of(work.jobs[0].target, arguments.format)
-    codec = load_model(arguments.model)
-    codec.coder()  # a model that cannot code is no single file's fault
+    models = functools.cache(load_model)
+    given = arguments.model or os.environ.get(MODEL_VARIABLE)
+    if given:
+        models(given).coder()  # a model that cannot code is no single file's fault
 
     def convert(job: Job) -> tuple[bytes, str]:
-        image = codec.decompress(read_bytes(job.source))
+        data = read_bytes(job.source)
+        # A file names its model; one that is not shipped has to be given.
+        image = models(given or model_of(data)).decompress(data)
         return encode_image(image, kind), f"{image.width}×{image.height} {image.mode}"
 
     return run_jobs(work, arguments.force, "decompressed", convert)

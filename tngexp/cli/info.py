@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from tngexp import zoo
 from tngexp.cli.batch import explain
 from tngexp.cli.files import STANDARD, read_bytes, walk
 from tngexp.coding.container import Container, index_to_quality, read
@@ -55,10 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(file: Container, size: int) -> list[tuple[str, str]]:
     """Labels and values; ``size`` is that of the whole file, in bytes."""
     streams = [len(stream) for stream in file.streams]
+    name = file.model_name or zoo.name_of(file.model)
     lines = [
         ("image", f"{file.width}×{file.height} {file.mode}"),
         ("size", f"{size} bytes, {8 * size / (file.width * file.height):.4f} bpp"),
-        ("model", file.model.hex() + (f" ({file.model_name})" if file.model_name else "")),
+        ("model", file.model.hex() + (f" ({name})" if name else "")),
         (
             "quality",
             "fixed" if file.quality is None else f"{index_to_quality(file.quality):.3f}",
