@@ -67,6 +67,7 @@ def test_one_command_leaves_everything(
     for text in ("BD-rate against JPEG 4:2:0", "Bits needed", "Complexity", "variable", "fixed"):
         assert text in shown
     assert f"report in {out / 'report.html'}" in shown
+    assert "Measured points" not in shown  # long; it is in the files
     report = (out / "report.html").read_text(encoding="utf-8")
     for text in ("JPEG 4:2:0", "WebP", "fixed", "variable", "photo1.png"):
         assert text in report

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,6 +47,7 @@ from tngexp.report.published import read_published, to_compressai
 from tngexp.report.table import Table
 from tngexp.report.tables import check_same_images, comparison_tables
 from tngexp.report.text import print_table
+from tngexp.training.summary import shown_path
 from tngexp.types import ConfigError, TngexpError
 
 if TYPE_CHECKING:
@@ -135,19 +137,37 @@ def main(argv: list[str] | None = None) -> int:
     return 2 if failed else code
 
 
-def show(comparison: Comparison, console: Console | None = None) -> None:
-    """Print the main tables and where everything is."""
+def show(comparison: Comparison, console: Console | None = None, brief: bool = False) -> None:
+    """Print the main tables and where everything is.
+
+    Args:
+        comparison: what to show.
+        console: where; standard output by default.
+        brief: only the points, and what the trained codecs save at their own qualities.
+    """
     console = console or Console()
     for table in comparison.tables:
-        if table.key not in _LONG_TABLES:
+        if brief and table.key == "points":
+            print_table(console, _without(table, "images", "encode s", "decode s"))
+        elif table.key == "own-points" or (not brief and table.key not in _LONG_TABLES):
             print_table(console, table)
     for note in comparison.notes:
         print(f"note: {note}")
     plot = next((p for p in comparison.plots if p.suffix == ".png"), None)
     for what, path in (("all tables", comparison.report.with_name("tables.txt")), ("plots", plot)):
         if path is not None:
-            print(f"{what} in {path}")
-    print(f"report in {comparison.report}")
+            print(f"{what} in {shown_path(path)}")
+    print(f"report in {shown_path(comparison.report)}")
+
+
+def _without(table: Table, *labels: str) -> Table:
+    """``table`` narrowed for a terminal."""
+    kept = [i for i, column in enumerate(table.columns) if column.label not in labels]
+    return replace(
+        table,
+        columns=tuple(table.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+    )
 
 
 def _write_tables(path: Path, tables: Sequence[Table]) -> None:

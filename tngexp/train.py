@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         if comparisons:
             from tngexp.compare import show
 
-            show(comparisons[0])
+            show(comparisons[0], brief=True)
         return result.val_loss
 
     job.__module__ = "tngexp.train"

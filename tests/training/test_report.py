@@ -35,7 +35,9 @@ def test_the_report_s_path_is_printed_and_wandb_has_its_tables(
     report = tmp_path / "run" / "report" / "report.html"
     assert f"report in {report}" in shown.replace("\n", "")
     assert report.is_file()
+    assert "Measured points" in shown
     assert "JPEG 4:2:0" in shown
+    assert "BD-rate" not in shown  # of one point there is none
     record = json.loads((report.parent / "records.jsonl").read_text().splitlines()[0])
     assert record["bytes"] > 0
     assert record["checkpoint"].endswith("best.ckpt")
