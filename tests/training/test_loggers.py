@@ -176,3 +176,23 @@ def test_git_state_sees_changes(tmp_path: Path) -> None:
     assert dirty is False
     (tmp_path / "file").write_text("two")
     assert git_state(tmp_path) == (commit, True)
+
+
+def test_a_resumed_run_keeps_the_figures_of_its_first_part(
+    run: Callable[..., TrainResult],
+) -> None:
+    first = run("logger=csv", "trainer.max_steps=2")
+    before = (first.run_dir / "csv/metrics.csv").read_text()
+    second = run("logger=csv", "trainer.max_steps=4", f"resume={first.last}")
+    assert second.run_dir == first.run_dir
+    assert (first.run_dir / "csv/metrics.csv").read_text() == before
+    assert (first.run_dir / "csv-2/metrics.csv").is_file()
+
+
+def test_a_folder_wandb_cannot_write_is_one_message(
+    run: Callable[..., TrainResult], tmp_path: Path
+) -> None:
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked/wandb").touch()  # a file where the folder should be
+    with pytest.raises(ConfigError, match="W&B cannot write its files there"):
+        run("logger=wandb", name="blocked")

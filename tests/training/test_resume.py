@@ -14,6 +14,7 @@ from tngexp.io import CheckpointError
 from tngexp.train import TrainResult
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.module import LitCodec
+from tngexp.training.warm_start import ResumeWarning
 
 Losses = list[tuple[int, int, float]]
 
@@ -105,6 +106,23 @@ def test_resume_may_raise_max_steps(
     second = run("trainer.max_steps=4", f"resume={first.last}", name="second")
     assert [step for step, _, _ in losses] == [3, 4]
     assert second.steps == 4
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
+    run: Callable[..., TrainResult], tmp_path: Path
+) -> None:
+    choices = ["trainer.val_every=2", "trainer.precision=32-true"]
+    whole = run(*choices, "trainer.max_steps=6", name="whole")
+    run(*choices, "trainer.max_steps=4", name="part")
+    last = tmp_path / "part/checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    with pytest.warns(ResumeWarning, match=r"last.ckpt: not a readable.*previous.ckpt at step 2"):
+        resumed = run(*choices, f"resume={last}", "trainer.max_steps=6", name="rest")
+    assert resumed.val.keys() == whole.val.keys()
+    # Both damaged: nothing can stand in, and the message names the file that was asked for.
+    last.with_name("previous.ckpt").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: not a readable checkpoint"):
+        run(*choices, f"resume={last}", "trainer.max_steps=6", name="none")
 
 
 def test_noise_depends_on_seed_step_and_micro_batch(make_codec: Callable[..., Any]) -> None:

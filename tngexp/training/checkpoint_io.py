@@ -15,7 +15,16 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from tngexp.io import CheckpointError, read_checkpoint
 
-__all__ = ["AtomicCheckpointIO", "architecture_difference", "copy_file", "write_checkpoint"]
+__all__ = [
+    "PREVIOUS",
+    "AtomicCheckpointIO",
+    "architecture_difference",
+    "copy_file",
+    "write_checkpoint",
+]
+
+PREVIOUS = "previous.ckpt"
+"""Beside ``last.ckpt``: the checkpoint before it."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -52,11 +61,22 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
         # torch reports a failed write as a RuntimeError once its zip writer is on top of the file.
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise _refusal(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the renaming itself on disk, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def copy_file(source: Path, target: Path) -> None:

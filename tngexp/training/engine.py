@@ -38,7 +38,7 @@ from tngexp.training.pictures import comparison_row, comparison_sheet
 from tngexp.training.precision import resolve_precision
 from tngexp.training.settings import ScheduleSettings, TrainerSettings, did_you_mean
 from tngexp.training.summary import TrainResult
-from tngexp.training.warm_start import check_resumable, warm_start
+from tngexp.training.warm_start import check_resumable, readable, warm_start
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["Finished", "codec_config", "run"]
@@ -90,6 +90,7 @@ def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None
     if init_from:
         warm_start(codec, init_from, architecture)
     if resume:
+        resume = readable(resume)
         check_resumable(resume, architecture, settings.max_steps)
     data: ImageDataModule = build(config["data"], trusted=True)
     data.setup("fit")  # bad data is reported before anything is written

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,10 @@ def make_logger(
     if kind == "none":
         return None
     if kind == "csv":
-        return CSVLogger(run_dir, name="", version="csv", flush_logs_every_n_steps=20)
+        # Lightning's logger deletes what an earlier part of a resumed run has written.
+        folders = itertools.chain(["csv"], (f"csv-{part}" for part in itertools.count(2)))
+        free = next(name for name in folders if not (run_dir / name).exists())
+        return CSVLogger(run_dir, name="", version=free, flush_logs_every_n_steps=20)
     if kind == "tensorboard":
         try:
             return TensorBoardLogger(run_dir, name="", version="tensorboard")
@@ -69,6 +74,7 @@ def _wandb(
             "logger.mode=online needs an account: run `wandb login` first (or set WANDB_API_KEY), "
             "or leave logger.mode=offline and sync later with `wandb sync`."
         )
+    _check_writable(run_dir / "wandb")
     # wandb writes caches and settings to the home directory unless told otherwise, and asks the
     # server for news; neither belongs to an offline run.
     settings = wandb.Settings(
@@ -91,6 +97,19 @@ def _wandb(
     # WandbLogger always passes this option, about which wandb then warns that it has no effect.
     logger._wandb_init.pop("anonymous", None)
     return logger
+
+
+def _check_writable(folder: Path) -> None:
+    """wandb itself would end in a traceback, or write to a temporary folder that nobody finds."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: W&B cannot write its files there ({error.strerror}); choose another "
+            "hydra.run.dir=DIR, or use logger=csv or logger=none"
+        ) from error
 
 
 def finish(logger: Logger | None, failed: bool = False) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tngexp.codec import Codec
 from tngexp.io import CheckpointError, load, read_checkpoint
-from tngexp.training.checkpoint_io import architecture_difference
+from tngexp.training.checkpoint_io import PREVIOUS, architecture_difference
 
-__all__ = ["check_resumable", "warm_start"]
+__all__ = ["ResumeWarning", "check_resumable", "readable", "warm_start"]
 
 
 def warm_start(codec: Codec, path: Path, config: Mapping[str, Any]) -> None:
@@ -21,6 +22,32 @@ def warm_start(codec: Codec, path: Path, config: Mapping[str, Any]) -> None:
     """
     _check(path, config, "init_from")
     codec.load_state_dict(load(path, trusted=True).state_dict())
+
+
+class ResumeWarning(UserWarning):
+    """A damaged checkpoint for which the one before it stands in."""
+
+
+def readable(path: Path) -> Path:
+    """``path``, or where it is damaged the checkpoint saved before it, with a warning.
+
+    What is wrong with ``path`` is left to :func:`check_resumable` where nothing can stand in.
+    """
+    previous = path.with_name(PREVIOUS)
+    if not path.is_file() or not previous.is_file():
+        return path
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        try:
+            step = read_checkpoint(previous)["global_step"]
+        except CheckpointError:
+            return path
+        warnings.warn(
+            f"{error}; going on from {previous} at step {step} instead", ResumeWarning, stacklevel=2
+        )
+        return previous
+    return path
 
 
 def check_resumable(path: Path, config: Mapping[str, Any], max_steps: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from tngexp.training.checkpoint_io import copy_file
+from tngexp.training.checkpoint_io import PREVIOUS, copy_file
 from tngexp.training.interrupt import Interrupted, StopRequest, catch_signals
 
 __all__ = ["Checkpoints"]
@@ -17,6 +17,8 @@ __all__ = ["Checkpoints"]
 
 class Checkpoints(pl.Callback):
     """Saves ``last.ckpt`` after each validation and ``best.ckpt`` when the monitored value fell.
+
+    The one before stays as ``previous.ckpt``, for when a failing disk damages the last.
 
     The last optimizer step always ends with a validation, so the end of a run is saved, too. A
     :class:`StopRequest` is honoured between optimizer steps, where a checkpoint resumes exactly.
@@ -88,7 +90,7 @@ class Checkpoints(pl.Callback):
         improved = value <= self.best or not self.best_path.exists()
         if improved:
             self.best, self.best_step, self.best_metrics = value, trainer.global_step, metrics
-        trainer.save_checkpoint(self.last_path)
+        self._save(trainer)
         if improved:
             copy_file(self.last_path, self.best_path)
         if self._stop:
@@ -103,8 +105,13 @@ class Checkpoints(pl.Callback):
             self.best_step = state_dict["best_step"]
             self.best_metrics = state_dict["best_metrics"]
 
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero and self.last_path.exists():
+            copy_file(self.last_path, self.last_path.with_name(PREVIOUS))
+        trainer.save_checkpoint(self.last_path)
+
     def _interrupt(self, trainer: pl.Trainer, saved: bool = False) -> None:
         assert self._stop.signum is not None
         if not saved:
-            trainer.save_checkpoint(self.last_path)
+            self._save(trainer)
         raise Interrupted(trainer.global_step, self.last_path, self._stop.signum)
