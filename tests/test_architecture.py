@@ -26,10 +26,10 @@ ALLOWED = {
     "report": {"types", "metrics"},
 }
 LIBRARIES = {
-    "hydra": {"compare.py", "evaluate.py", "train.py", "complexity.py", "_cli.py"},
+    "hydra": {"compare.py", "screen.py", "evaluate.py", "train.py", "sweep.py", "complexity.py", "_cli.py"},
     "wandb": {"training/loggers.py"},
     "compressai": set(),
-    "lightning": {"training/", "datasets/", "train.py", "compare.py"},
+    "lightning": {"training/", "datasets/", "train.py", "compare.py", "screening/"},
 }
 
 

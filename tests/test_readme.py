@@ -10,6 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from tngexp._conf import CONF_DIR, register_resolvers
+from tngexp.screen import _quoted
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def test_training_commands_compose(command: str) -> None:
     assert {"encoder", "quantizer", "prior", "rate", "loss"} <= config.keys()
 
 
-@pytest.mark.parametrize("program", ["evaluate", "compare"])
+@pytest.mark.parametrize("program", ["evaluate", "compare", "screen"])
 def test_commands_of_other_programs_compose(program: str) -> None:
     prefix = f"python -m tngexp.{program} "
     found = [line for page in PAGES for line in lines(page) if line.startswith(prefix)]
@@ -55,6 +56,8 @@ def test_commands_of_other_programs_compose(program: str) -> None:
     register_resolvers()
     for line in found:
         words = shlex.split(line.removeprefix(prefix), comments=True)
+        if program == "screen":
+            words = [_quoted(word) for word in words]
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             assert "out" in compose(program, words)
 

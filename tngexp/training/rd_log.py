@@ -16,7 +16,15 @@ from tngexp.metrics.curves import QUALITY_METRICS, Curve
 from tngexp.report.table import Table
 from tngexp.training.loggers import finish, log_lines, make_logger
 
-__all__ = ["log_curves", "log_pictures", "log_points", "log_records", "log_table", "run_logger"]
+__all__ = [
+    "log_curves",
+    "log_pictures",
+    "log_points",
+    "log_records",
+    "log_table",
+    "log_trace",
+    "run_logger",
+]
 
 
 @contextmanager
@@ -120,6 +128,23 @@ def log_points(
     summary = _named("", curve.points[len(curve.points) // 2])
     summary.update({k: v for k, v in (bd_rates or {}).items() if v is not None})
     run.summary.update(summary)
+
+
+def log_trace(
+    logger: Logger | None, steps: Sequence[int], losses: Sequence[Sequence[float]]
+) -> None:
+    """Validation losses of one variant's seeds, at the steps they have in common, and their mean.
+
+    Args:
+        logger: of a run about this variant.
+        steps: of the validations.
+        losses: one list a seed.
+    """
+    if not isinstance(logger, WandbLogger):
+        return
+    for step, values in zip(steps, zip(*losses, strict=True), strict=True):
+        figures = {f"screen/seed{seed}": value for seed, value in enumerate(values)}
+        logger.log_metrics({"screen/loss": sum(values) / len(values), **figures}, step)
 
 
 def log_pictures(logger: Logger | None, pictures: Mapping[str, Path]) -> None:
