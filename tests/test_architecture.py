@@ -26,7 +26,15 @@ ALLOWED = {
     "report": {"types", "metrics"},
 }
 LIBRARIES = {
-    "hydra": {"compare.py", "screen.py", "evaluate.py", "train.py", "sweep.py", "complexity.py", "_cli.py"},
+    "hydra": {
+        "compare.py",
+        "screen.py",
+        "evaluate.py",
+        "train.py",
+        "sweep.py",
+        "complexity.py",
+        "_cli.py",
+    },
     "wandb": {"training/loggers.py"},
     "compressai": set(),
     "lightning": {"training/", "datasets/", "train.py", "compare.py", "screening/"},

@@ -34,14 +34,19 @@ def slug(text: object, limit: int = 100) -> str:
     return safe[:limit] or "default"
 
 
-def swept(overrides: Iterable[str], command_line: Sequence[str] | None = None) -> str:
+def swept(
+    overrides: Iterable[str],
+    command_line: Sequence[str] | None = None,
+    params: Iterable[str] = (),
+) -> str:
     """What tells a job of a sweep from its siblings: ``loss.lmbda=2.4`` of all its ``overrides``.
 
-    A key is swept where the command line gives it several values; when that cannot be told (a
+    A key is swept where the command line gives it several values, or ``params``, the keys of
+    ``hydra.sweeper.params``, has it; when that cannot be told (a
     sweeper may bring its own), all overrides are named.
     """
     words = sys.argv[1:] if command_line is None else command_line
-    varied = {
+    varied = set(params) | {
         key
         for key, _, value in (word.partition("=") for word in words)
         # a,b,c or range(…), choice(…), glob(…); a comma inside of [a,b] is one value
@@ -56,4 +61,6 @@ def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("slug", slug, replace=True)
-    OmegaConf.register_new_resolver("swept", swept, replace=True)
+    OmegaConf.register_new_resolver(
+        "swept", lambda job, params=None: swept(job, params=params or ()), replace=True
+    )

@@ -1,7 +1,8 @@
 """Train a codec: ``python -m tngexp.train model=gmm loss=msssim``.
 
 Every option of ``conf/train.yaml`` can be set on the command line; ``-m`` trains one codec for
-each combination of comma-separated values; ``--cfg job`` prints the configuration.
+each combination of comma-separated values, and goes on where the same command has stopped before;
+``--cfg job`` prints the configuration.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from tngexp._cli import debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers, slug
+from tngexp.sweep import (
+    SweepFolder,
+    compare_runs,
+    ended_since,
+    plan_job,
+    repeat_command,
+    report_sweep,
+    show_sweep,
+)
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.summary import TrainResult, print_summary, shown_path
 from tngexp.types import TngexpError
@@ -62,9 +73,11 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code. ``argv`` (without the program) is for tests."""
     register_resolvers()
     sys.argv[1:] = _flags_first(sys.argv[1:] if argv is None else argv)
-    process = os.getpid()
+    SweepFolder.take()  # of an earlier call in this process
+    process, since = os.getpid(), time.time()
     failures: list[str] = []
     interrupts: list[Interrupted] = []
+    folders: dict[Path, None] = {}  # of the sweep: one, unless the default is left to two models
 
     def job(config: DictConfig) -> float:
         """One job of Hydra; returns what a sweeper should minimise."""
@@ -78,10 +91,16 @@ def main(argv: list[str] | None = None) -> int:
                 comparisons.extend(_compare(config, result, logger))
 
         try:
-            result = train(config, finished=finished)
+            if sweep:
+                folders[Path(HydraConfig.get().sweep.dir)] = None
+                result = _sweep_job(config)
+                if isinstance(result, float):
+                    return result
+            else:
+                result = train(config, finished=finished)
         except Interrupted as error:
             interrupts.append(error)
-            print(_how_to_resume(error), file=sys.stderr)
+            print(_how_to_resume(error, sweep), file=sys.stderr)
             if sweep:
                 raise KeyboardInterrupt from error  # the other jobs are not wanted either
             return float("nan")
@@ -105,32 +124,50 @@ def main(argv: list[str] | None = None) -> int:
     code = guarded(entry, "train")
     if interrupts:
         return interrupts[0].exit_code
-    if len(failures) > 1:
-        print(f"error: {len(failures)} jobs of the sweep failed:", file=sys.stderr)
+    started = SweepFolder.take()
+    if started is not None and code in (0, 2):
+        # Empty where a launcher ran the jobs in other processes, whose first error ends Hydra.
+        places = list(folders) or [Path(started.hydra.sweep.dir)]
+        if code == 0 or ended_since(places[0], since):
+            _end_sweep(started, places, failures)
+    return 2 if failures else code
+
+
+def _sweep_job(config: DictConfig) -> TrainResult | float:
+    """Train, or continue, or only tell the validation loss of a run that is finished."""
+    from tngexp.training.sweep import finish
+
+    plan = plan_job(config)
+    where = shown_path(Path(plan.config["run_dir"]))
+    if plan.done is not None:
+        print(f"{where}: finished before, skipped")
+        return float("nan") if plan.done.val_loss is None else plan.done.val_loss
+    if plan.config["resume"]:
+        print(f"{where}: goes on from its last checkpoint")
+    result = train(plan.config)
+    finish(plan, result)
+    return result
+
+
+def _end_sweep(sweep: DictConfig, folders: list[Path], failures: list[str]) -> None:
+    """The report on all jobs, then the names of those that have failed."""
+    for folder in folders:
+        comparison = report_sweep(sweep, folder)
+        if comparison is not None:
+            show_sweep(comparison)
+    if failures:
+        jobs = "1 job" if len(failures) == 1 else f"{len(failures)} jobs"
+        print(f"error: {jobs} of the sweep failed:", file=sys.stderr)
         for failure in failures:
             print(f"  {failure}", file=sys.stderr)
-    return 2 if failures else code
 
 
 def _compare(config: DictConfig, result: TrainResult, logger: Any) -> list[Any]:
     """The run's best checkpoint against real codecs on its validation photos; none if it fails."""
-    from tngexp.compare import compare, log_comparison
+    from tngexp.compare import log_comparison
 
-    options: Any = OmegaConf.to_container(config.report, resolve=True)
     try:
-        comparison = compare(
-            {
-                **options,
-                "runs": [str(result.best)],
-                "published": [],
-                "reference": None,
-                "metrics": [],
-                "data": OmegaConf.to_container(config.data, resolve=True),
-                "viewer": {"images": options["images"], "bpp": [0.15, 0.3, 0.6]},
-                "out": str(result.run_dir / "report"),
-                "workers": None,
-            }
-        )
+        comparison = compare_runs(config, [str(result.best)], result.run_dir / "report")
     except (TngexpError, OSError) as error:
         # The run is complete and saved; what follows it must not make it look failed.
         print(f"warning: no comparison with real codecs: {error}", file=sys.stderr)
@@ -140,7 +177,11 @@ def _compare(config: DictConfig, result: TrainResult, logger: Any) -> list[Any]:
 
 
 def _flags_first(words: list[str]) -> list[str]:
-    """``model=gmm -m loss.lmbda=1,2`` as argparse wants it: it refuses flags between overrides."""
+    """``model=gmm -m loss.lmbda=1,2`` as argparse wants it: it refuses flags between overrides.
+
+    ``sweep=…`` gets the plus that Hydra wants for a group without a default.
+    """
+    words = [f"+{word}" if word.startswith("sweep=") else word for word in words]
     flags = [word for word in words if word in ("-m", "--multirun")]
     return flags + [word for word in words if word not in flags]
 
@@ -165,7 +206,10 @@ def _name_run(config: DictConfig) -> None:
         config.name = slug("-".join([f"{choices['model']}-{choices['loss']}", *others]))
 
 
-def _how_to_resume(error: Interrupted) -> str:
+def _how_to_resume(error: Interrupted, sweep: bool) -> str:
+    if sweep:
+        again = repeat_command(sys.argv[1:], Path(HydraConfig.get().sweep.dir))
+        return f"{error}\nContinue with: {again}"
     if error.checkpoint is None or not error.checkpoint.exists():
         return str(error)
     words = [

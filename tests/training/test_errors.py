@@ -174,7 +174,8 @@ def test_full_disk_keeps_the_previous_checkpoint(
     assert f"resume={last}" in str(info.value)
     load(last)
     assert torch.load(last, weights_only=True)["global_step"] == 2
-    assert sorted(path.name for path in last.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
+    left = sorted(path.name for path in last.parent.iterdir())
+    assert left == ["best.ckpt", "last.ckpt", "previous.ckpt"]
 
 
 def test_full_disk_at_the_first_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

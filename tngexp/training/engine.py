@@ -29,9 +29,11 @@ from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.callbacks.time_limit import TimeLimit
 from tngexp.training.checkpoint_io import AtomicCheckpointIO
 from tngexp.training.console import quiet
+from tngexp.training.distributed import Processes, companions, hush, processes
 from tngexp.training.export import add_tables
 from tngexp.training.git import git_state
 from tngexp.training.interrupt import Interrupted, StopRequest
+from tngexp.training.limit import check_complexity
 from tngexp.training.loggers import finish, log_folder, make_logger
 from tngexp.training.module import LitCodec
 from tngexp.training.pictures import comparison_row, comparison_sheet
@@ -68,12 +70,33 @@ def run(
     Raises:
         TngexpError: for everything the user can fix; Interrupted when asked to stop.
     """
+    stop = StopRequest() if stop is None else stop
     with quiet():
-        return _run(config, StopRequest() if stop is None else stop, finished)
+        try:
+            return _run(config, stop, finished)
+        except Interrupted:
+            stop.hand_on()  # everything is saved and closed
+            raise
 
 
 def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None) -> TrainResult:
     settings = TrainerSettings.from_config(config["trainer"])
+    accelerator = _accelerator(settings.accelerator)
+    team = processes(settings, accelerator)
+    if not team.first:
+        hush()
+    with companions(team, config):
+        return _train(config, settings, accelerator, team, stop, finished)
+
+
+def _train(
+    config: Mapping[str, Any],
+    settings: TrainerSettings,
+    accelerator: str,
+    team: Processes,
+    stop: StopRequest,
+    finished: Finished | None,
+) -> TrainResult:
     run_dir = Path(config["run_dir"]).absolute()
     architecture = codec_config(config)
     resume = _path(config, "resume")
@@ -87,6 +110,7 @@ def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None
     loss: RateDistortionLoss = build(config["loss"], trusted=True)
     codec = Codec.from_config(architecture, trusted=True)
     _check_crop(config["data"], codec, loss)
+    check_complexity(codec, config.get("max_kmac"))
     if init_from:
         warm_start(codec, init_from, architecture)
     if resume:
@@ -118,28 +142,32 @@ def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None
     checkpoints = Checkpoints(run_dir / "checkpoints", stop)
     throughput = Throughput()
     callbacks = _callbacks(config["callbacks"] or {})
-    if settings.progress:
+    if settings.progress and team.first:
         callbacks.append(ProgressBar())
     time_limit = None if settings.max_minutes is None else TimeLimit(settings.max_minutes)
     if time_limit is not None:
         callbacks.append(time_limit)
     callbacks += [throughput, checkpoints]  # checkpoints last: they hold the others' state
 
-    run_dir.mkdir(parents=True, exist_ok=True)
-    logger = make_logger(config["logger"], run_dir, config["name"], config["group"])
+    logger: Logger | None = None
+    if team.first:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        logger = make_logger(config["logger"], run_dir, config["name"], config["group"])
     failed = True
     started = time.perf_counter()
     try:
         if logger is not None:
             logger.log_hyperparams({**config, "git": git_state()._asdict()})
-        trainer = _trainer(settings, run_dir, logger, callbacks)
-        if resume:
+        trainer = _trainer(settings, accelerator, team, run_dir, logger, callbacks)
+        if resume and team.first:
             checkpoints.adopt_best(resume)
         _fit(trainer, lit, data, resume, checkpoints)
-        for path in {checkpoints.best_path, checkpoints.last_path}:
-            if path.exists():
-                add_tables(path)
-        picture = _picture(lit, data, checkpoints.best_path, trainer, run_dir)
+        picture = None
+        if team.first:
+            for path in {checkpoints.best_path, checkpoints.last_path}:
+                if path.exists():
+                    add_tables(path)
+            picture = _picture(lit, data, checkpoints.best_path, trainer, run_dir)
         result = TrainResult(
             run_dir=run_dir,
             best=checkpoints.best_path,
@@ -158,7 +186,7 @@ def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None
         if logger is not None:
             best = {f"best/{k.removeprefix('val/')}": v for k, v in result.val.items()}
             logger.log_metrics(best, trainer.global_step)
-        if finished is not None:
+        if finished is not None and team.first:
             finished(result, logger)
         failed = False
         return result
@@ -195,17 +223,30 @@ def _fit(
         raise
 
 
+def _accelerator(name: str) -> str:
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def _trainer(
-    settings: TrainerSettings, run_dir: Path, logger: Any, callbacks: list[pl.Callback]
+    settings: TrainerSettings,
+    accelerator: str,
+    team: Processes,
+    run_dir: Path,
+    logger: Any,
+    callbacks: list[pl.Callback],
 ) -> pl.Trainer:
-    accelerator = settings.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-        if accelerator == "cpu" and torch.backends.mps.is_available():
-            accelerator = "mps"
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if team.environment is not None:
+        plugins.append(team.environment)
     return pl.Trainer(
         accelerator=accelerator,
-        devices=settings.devices,
+        devices=team.devices,
+        num_nodes=team.num_nodes,
+        strategy=team.strategy,
         precision=resolve_precision(settings.precision, torch.device(accelerator)),  # type: ignore[arg-type]
         max_steps=settings.max_steps,
         max_epochs=-1,
@@ -218,7 +259,7 @@ def _trainer(
         log_every_n_steps=settings.log_every,
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=plugins,
         default_root_dir=run_dir,
         enable_checkpointing=False,  # ours is an ordinary callback
         enable_progress_bar=False,

@@ -34,20 +34,32 @@ class TrainerSettings:
     channels_last: bool = True
     compile: bool = False
     accelerator: str = "auto"
-    devices: int | str = 1
+    devices: int | list[int] | str = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
     progress: bool = True
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainerSettings:
         """Raises ConfigError for an unknown key or a value that cannot work."""
         settings = cls(**_known(config, cls, "trainer"))
-        for name in ("max_steps", "val_every", "log_every", "accumulate"):
+        for name in ("max_steps", "val_every", "log_every", "accumulate", "num_nodes"):
             value = getattr(settings, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(
                     f"trainer.{name}={value!r} must be a whole number of at least 1; "
                     f"set e.g. trainer.{name}=1."
                 )
+        if not _devices(settings.devices):
+            raise ConfigError(
+                f"trainer.devices={settings.devices!r} must be a number of devices, a list of "
+                "their indices such as [0,1], or auto for all there are."
+            )
+        if settings.strategy != "auto" and not str(settings.strategy).startswith("ddp"):
+            raise ConfigError(
+                f"trainer.strategy={settings.strategy!r} is not supported; use auto, ddp or "
+                "ddp_find_unused_parameters_true."
+            )
         minutes = settings.max_minutes
         if minutes is not None and (
             isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
@@ -93,6 +105,12 @@ class ScheduleSettings:
         if settings.warmup < 0:
             raise ConfigError("optimizer.schedule.warmup must be 0 or more steps.")
         return settings
+
+
+def _devices(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(type(index) is int and index >= 0 for index in value)
+    return value == "auto" or (type(value) is int and (value == -1 or value >= 1))
 
 
 def _known(config: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from tngexp.training.checkpoint_io import PREVIOUS, copy_file
+from tngexp.training.distributed import agreed
 from tngexp.training.interrupt import Interrupted, StopRequest, catch_signals
 
 __all__ = ["Checkpoints"]
@@ -71,8 +72,7 @@ class Checkpoints(pl.Callback):
     ) -> None:
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        if self._stop:
-            self._interrupt(trainer)
+        self._obey(trainer)
         if trainer.global_step >= trainer.max_steps:
             # Lightning validates on the way out when a stop is signalled, but not at max_steps.
             trainer.should_stop = True
@@ -91,10 +91,9 @@ class Checkpoints(pl.Callback):
         if improved:
             self.best, self.best_step, self.best_metrics = value, trainer.global_step, metrics
         self._save(trainer)
-        if improved:
+        if improved and trainer.is_global_zero:
             copy_file(self.last_path, self.best_path)
-        if self._stop:
-            self._interrupt(trainer, saved=True)
+        self._obey(trainer, saved=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "best_step": self.best_step, "best_metrics": self.best_metrics}
@@ -110,8 +109,11 @@ class Checkpoints(pl.Callback):
             copy_file(self.last_path, self.last_path.with_name(PREVIOUS))
         trainer.save_checkpoint(self.last_path)
 
-    def _interrupt(self, trainer: pl.Trainer, saved: bool = False) -> None:
-        assert self._stop.signum is not None
+    def _obey(self, trainer: pl.Trainer, saved: bool = False) -> None:
+        # A signal may reach one process only, or the others a step later.
+        signum = agreed(trainer, self._stop.signum or 0)
+        if not signum:
+            return
         if not saved:
             self._save(trainer)
-        raise Interrupted(trainer.global_step, self.last_path, self._stop.signum)
+        raise Interrupted(trainer.global_step, self.last_path, signum)

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from tngexp.training.distributed import mean_over_processes
 from tngexp.training.module import ImageResult, LitCodec
 
 __all__ = ["MetricsLogger", "image_scalars"]
@@ -30,7 +31,9 @@ class MetricsLogger(pl.Callback):
         assert pl_module.last_terms is not None
         terms = pl_module.last_terms
         values = {f"train/{name}": v for name, v in terms._asdict().items() if v is not None}
-        values["train/psnr"] = -10 * terms.mse.clamp(min=1e-10).log10()
+        # Of the whole batch, wherever its parts are; PSNR afterwards, it is no mean of means.
+        values = mean_over_processes(trainer, values)
+        values["train/psnr"] = -10 * values["train/mse"].clamp(min=1e-10).log10()
         values["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         if pl_module.grad_norm is not None:
             values["train/grad_norm"] = pl_module.grad_norm
@@ -56,8 +59,10 @@ class MetricsLogger(pl.Callback):
                     self._values[f"val/q{result.quality:g}/{name}"].append(value)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Every process validates on every image, so there is nothing to gather.
         means = {key: sum(values) / len(values) for key, values in self._values.items()}
-        pl_module.log_dict(means, batch_size=1)
+        # All keep the same value, and with it the same idea of which checkpoint is best.
+        pl_module.log_dict(means, batch_size=1, sync_dist=trainer.world_size > 1)
 
 
 def image_scalars(result: ImageResult) -> dict[str, float]:

@@ -7,6 +7,7 @@ import math
 import lightning.pytorch as pl
 import torch
 
+from tngexp.training.distributed import agreed
 from tngexp.training.module import LitCodec, NonFiniteError
 
 __all__ = ["NaNGuard"]
@@ -25,7 +26,7 @@ class NaNGuard(pl.Callback):
         assert isinstance(pl_module, LitCodec)
         assert pl_module.last_terms is not None
         terms = pl_module.last_terms
-        if math.isfinite(terms.loss):
+        if not agreed(trainer, int(not math.isfinite(terms.loss))):
             return
         bad = [
             name
@@ -33,7 +34,9 @@ class NaNGuard(pl.Callback):
             if name != "loss" and value is not None and not math.isfinite(value)
         ]
         because = f" (not finite: {', '.join(bad)})" if bad else ""
-        raise NonFiniteError(f"the loss is {float(terms.loss)}{because}", trainer.global_step + 1)
+        loss = float(terms.loss)
+        what = f"the loss is {loss}" if not math.isfinite(loss) else "another process's loss is NaN"
+        raise NonFiniteError(f"{what}{because}", trainer.global_step + 1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         loss = trainer.callback_metrics.get("val/loss")

@@ -60,7 +60,7 @@ class ReconstructionLogger(pl.Callback):
         if trainer.sanity_checking:
             return
         self._validations += 1
-        if self._rows:
+        if self._rows and trainer.is_global_zero:
             log_images(
                 trainer.loggers,
                 "val/reconstructions",

@@ -7,6 +7,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from tngexp.training.distributed import agreed
+
 __all__ = ["TimeLimit"]
 
 
@@ -41,6 +43,8 @@ class TimeLimit(pl.Callback):
     ) -> None:
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # gradients are still accumulating
-        if trainer.global_step < trainer.max_steps and time.monotonic() >= self._deadline:
+        if trainer.global_step >= trainer.max_steps:
+            return
+        if agreed(trainer, int(time.monotonic() >= self._deadline)):
             self.reached = True
             trainer.should_stop = True  # Lightning validates on the way out
