@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,15 @@ from tngexp.codec import Codec
 def seeded() -> None:
     """Every test draws the same numbers."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def plain_logging() -> Iterator[None]:
+    """Hydra's handlers hold the standard streams of the test they were made in."""
+    yield
+    for handler in logging.root.handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture
