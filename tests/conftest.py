@@ -26,6 +26,7 @@ def plain_logging() -> Iterator[None]:
     for handler in logging.root.handlers[:]:
         if type(handler) in (logging.StreamHandler, logging.FileHandler):
             logging.root.removeHandler(handler)
+            handler.close()  # the file, not a standard stream
 
 
 @pytest.fixture
