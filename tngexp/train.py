@@ -105,6 +105,12 @@ def main(argv: list[str] | None = None) -> int:
                 raise KeyboardInterrupt from error  # the other jobs are not wanted either
             return float("nan")
         except (TngexpError, OSError) as error:
+            from tngexp.training.limit import TooComplexError
+
+            if sweep and isinstance(error, TooComplexError):
+                # A result, not a failure: the worst there is, which a search learns from.
+                print(f"{config.name}: {error}", file=sys.stderr)
+                return float("inf")
             message = explain(error, "train")
             # A launcher that runs jobs in processes of its own has to carry the exception home.
             if message is None or debugging() or os.getpid() != process:

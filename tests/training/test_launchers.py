@@ -155,3 +155,14 @@ def test_a_search_learns_from_the_validation_loss(tiny: list[str], tmp_path: Pat
     assert isinstance(found, DictConfig)
     assert found.best_params["encoder.N"] == 8
     assert math.isfinite(found.best_value)
+
+
+def test_a_search_goes_on_past_codecs_that_are_too_slow(tiny: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    words = ["+search=width", "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={tmp_path}"]
+    rest = (word for word in tiny if word != "encoder.N=8")
+    _sweep(*words, *rest, "encoder.N=choice(8)", "max_kmac=0.001")
+    found = OmegaConf.load(tmp_path / "optimization_results.yaml")
+    assert isinstance(found, DictConfig)
+    assert found.best_value == math.inf
+    assert not list(tmp_path.rglob("*.ckpt"))  # counted, not trained
