@@ -57,10 +57,17 @@ def swept(
 
 
 def register_resolvers() -> None:
-    """Make ``${slug:…}`` and ``${swept:…}`` available to the YAML files. Safe to call twice."""
+    """Make ``${slug:…}`` and its like available to the YAML files. Safe to call twice."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver(
         "swept", lambda job, params=None: swept(job, params=params or ()), replace=True
     )
+    OmegaConf.register_new_resolver("gpus_per_job", _gpus_per_job, replace=True)
+
+
+def _gpus_per_job() -> int:
+    import torch
+
+    return int(torch.cuda.is_available())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -42,6 +43,7 @@ class SweepFolder(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         SweepFolder.started = config
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a launcher sends nothing unasked
 
     @classmethod
     def take(cls) -> DictConfig | None:

@@ -57,6 +57,31 @@ def test_a_launcher_trains_every_job(launcher: str, tiny: list[str], tmp_path: P
     assert _steps(tmp_path / "sweep") == [2, 2]
 
 
+def test_ray_trains_every_job_and_skips_it_the_next_time(tiny: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    words = ["hydra/launcher=tng_ray", "hydra.launcher.ray.remote.num_cpus=0.5"]
+    words += ["+sweep=lambda_mse", "loss.lmbda=0.01,0.02", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    _sweep(*words, *tiny)
+    assert _steps(tmp_path / "sweep") == [2, 2]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ckpt")}
+    text = _sweep(*words, *tiny)
+    assert text.count("finished before, skipped") == 2
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ckpt")} == before
+
+
+def test_a_job_that_fails_under_ray_is_named_and_the_other_trains(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    words = ["hydra/launcher=tng_ray", "hydra.launcher.ray.remote.num_cpus=0.5"]
+    words += ["encoder.N=8,0", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    process = _sweep(*words, *(word for word in tiny if word != "encoder.N=8"), wait=False)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 2, text
+    assert "encoder.N" in text
+    assert _steps(tmp_path / "sweep") == [2]
+
+
 @pytest.mark.slow
 def test_one_model_on_two_devices_in_a_launched_job(tiny: list[str], tmp_path: Path) -> None:
     words = ["hydra/launcher=submitit_local", "trainer=ddp", "trainer.devices=2"]
