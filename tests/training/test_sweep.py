@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ import tngexp.train
 from tngexp._conf import CONF_DIR, register_resolvers, swept
 from tngexp.io import load
 from tngexp.train import main
+from tngexp.training import checkpoint_io
+from tngexp.training.lock import RunLock
 from tngexp.training.module import LitCodec
 from tngexp.training.sweep import MARKER, ladder_values
 from tngexp.types import ConfigError
@@ -239,6 +242,55 @@ def test_a_failed_job_leaves_the_others_and_the_report(
     folder = tmp_path / "here"
     best = folder / "1_loss.lmbda=0.01" / "checkpoints" / "best.ckpt"
     assert compared == [({"hyperprior-mse": [str(best)]}, str(folder / "report"))]
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(
+    sweep: Command, tmp_path: Path, trained: list[dict[str, Any]]
+) -> None:
+    words = ["+sweep=lambda_mse", "loss.lmbda=0.01,0.02", "report=none", "hydra.sweep.dir=twice"]
+    with RunLock() as other:
+        other.claim(tmp_path / "twice" / "loss.lmbda=0.01")
+        code, out, err = sweep(*words)
+    assert code == 2
+    assert "another process is training in" in err
+    assert "loss.lmbda=0.01" in err
+    assert "hydra.sweep.dir=DIR" in err
+    assert list((tmp_path / "twice").glob(f"*/{MARKER}")) == [
+        tmp_path / "twice" / "loss.lmbda=0.02" / MARKER
+    ]
+
+    code, out, err = sweep(*words)
+    assert code == 0, err
+    assert out.count("finished before, skipped") == 1
+
+
+def test_a_full_disk_fails_one_job_which_goes_on_later(
+    sweep: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["+sweep=lambda_mse", "loss.lmbda=0.01,0.02", "report=none", "hydra.sweep.dir=full"]
+    words += ["trainer.max_steps=4", "trainer.val_every=2"]
+    save, saves = torch.save, []
+
+    def full_once(content: Any, file: Any, *rest: Any, **options: Any) -> None:
+        saves.append(content["global_step"])
+        if saves.count(4) == 1 and saves[-1] == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(content, file, *rest, **options)
+
+    monkeypatch.setattr(checkpoint_io.torch, "save", full_once)
+    code, out, err = sweep(*words)
+    assert code == 2
+    assert "disk is full" in err
+    assert "1 job of the sweep failed" in err
+    first, second = (tmp_path / "full" / f"loss.lmbda={value}" for value in (0.01, 0.02))
+    assert not (first / MARKER).exists()
+    assert torch.load(first / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+    assert (second / MARKER).exists()
+
+    code, out, err = sweep(*words)
+    assert code == 0, err
+    assert "goes on from its last checkpoint" in out
+    assert (first / MARKER).exists()
 
 
 def test_resume_is_no_option_of_a_sweep(sweep: Command) -> None:

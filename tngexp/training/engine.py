@@ -20,7 +20,7 @@ import tngexp
 from tngexp.build import build
 from tngexp.codec import Codec
 from tngexp.datasets.module import ImageDataModule
-from tngexp.io import load
+from tngexp.io import load, locate
 from tngexp.losses import RateDistortionLoss
 from tngexp.training.allocator import keep_freed_memory
 from tngexp.training.callbacks.checkpoints import Checkpoints
@@ -34,6 +34,7 @@ from tngexp.training.export import add_tables
 from tngexp.training.git import git_state
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.limit import check_complexity
+from tngexp.training.lock import RunLock
 from tngexp.training.loggers import finish, log_folder, make_logger
 from tngexp.training.module import LitCodec
 from tngexp.training.pictures import comparison_row, comparison_sheet
@@ -85,8 +86,8 @@ def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None
     team = processes(settings, accelerator)
     if not team.first:
         hush()
-    with companions(team, config):
-        return _train(config, settings, accelerator, team, stop, finished)
+    with companions(team, config), RunLock() as lock:
+        return _train(config, settings, accelerator, team, lock, stop, finished)
 
 
 def _train(
@@ -94,13 +95,14 @@ def _train(
     settings: TrainerSettings,
     accelerator: str,
     team: Processes,
+    lock: RunLock,
     stop: StopRequest,
     finished: Finished | None,
 ) -> TrainResult:
     run_dir = Path(config["run_dir"]).absolute()
     architecture = codec_config(config)
     resume = _path(config, "resume")
-    init_from = _path(config, "init_from")
+    init_from = locate(config["init_from"]) if config.get("init_from") else None
     if resume and init_from:
         raise ConfigError("resume and init_from exclude each other: unset one of them.")
 
@@ -151,7 +153,7 @@ def _train(
 
     logger: Logger | None = None
     if team.first:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        lock.claim(run_dir)
         logger = make_logger(config["logger"], run_dir, config["name"], config["group"])
     failed = True
     started = time.perf_counter()
