@@ -14,12 +14,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -57,17 +58,20 @@ def main() -> None:
         print(f"  {share:5.1%}  {name}")
 
 
-def make_step(loss_name: str, batch: int, crop: int) -> Callable[[], None]:
-    """One optimizer step on noise, as the engine takes it."""
+def make_step(
+    loss_name: str, batch: int, crop: int, overrides: Sequence[str] = (), ranks: int = 1
+) -> Callable[[], None]:
+    """One optimizer step on noise, as the engine takes it; averaged over ``ranks`` processes."""
     register_resolvers()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", ["model=tng", f"loss={loss_name}"])
+        config = compose("train", ["model=tng", f"loss={loss_name}", *overrides])
     OmegaConf.set_struct(config, False)
     config.run_dir, config.name = ".", "step"
     config.pop("hydra", None)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     codec = Codec.from_config(codec_config(plain), trusted=True).train()
     codec.to(memory_format=torch.channels_last)
+    model = codec if ranks == 1 else DistributedDataParallel(codec)
     loss = build(plain["loss"], trusted=True)
     optimizer = torch.optim.AdamW(codec.parameters(), lr=1e-4, fused=True)
     x = torch.rand(batch, 3, crop, crop).contiguous(memory_format=torch.channels_last)
@@ -75,7 +79,7 @@ def make_step(loss_name: str, batch: int, crop: int) -> Callable[[], None]:
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=reduced()):
             quality = codec.rate.sample(batch)
-            terms = loss(codec(x, quality), x, codec.rate.lmbda(quality))
+            terms = loss(model(x, quality), x, codec.rate.lmbda(quality))
         terms.loss.backward()
         torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         optimizer.step()

@@ -17,7 +17,7 @@ from tngexp import zoo
 from tngexp.codec import Codec
 from tngexp.types import CheckpointError, ConfigError
 
-__all__ = ["CheckpointError", "load", "read_checkpoint", "save"]
+__all__ = ["CheckpointError", "load", "locate", "read_checkpoint", "save"]
 
 SAFETENSORS = ".safetensors"
 _PREFIX = "codec."
@@ -41,7 +41,7 @@ def load(name_or_path: str | Path, *, trusted: bool = False) -> Codec:
     Raises:
         CheckpointError: naming the file and what is wrong with it.
     """
-    path = _locate(name_or_path)
+    path = locate(name_or_path)
     checkpoint = read_checkpoint(path)
     try:
         codec = Codec.from_config(checkpoint["tngexp"]["codec"], trusted=trusted)
@@ -170,9 +170,9 @@ def _rounded(codec: Codec) -> Codec:
     return rounded.eval()
 
 
-def _locate(name_or_path: str | Path) -> Path:
-    """The file itself, or that of a shipped model."""
-    path = Path(name_or_path)
+def locate(name_or_path: str | Path) -> Path:
+    """The file itself, or that of a shipped model. A file of the same name goes first."""
+    path = Path(name_or_path).expanduser()
     if path.exists() or str(name_or_path) not in zoo.MODELS:
         return path
     return zoo.path(str(name_or_path))
