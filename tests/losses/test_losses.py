@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from piq import multi_scale_ssim
 from pytorch_msssim import ms_ssim as reference_ms_ssim
 
 from tngexp.losses import MixedLoss, MSELoss, MSSSIMLoss, RateDistortionLoss
+from tngexp.losses.msssim import differentiable_ms_ssim
 from tngexp.types import CodecOutput, ConfigError
 
 LADDER = {"lmbda": 1.0, "lmbda_min": 0.5, "lmbda_max": 2.0}
@@ -92,3 +94,25 @@ def test_bad_options_are_named() -> None:
         MSELoss(lmbda=0.0, lmbda_min=1.0, lmbda_max=2.0)
     with pytest.raises(ConfigError, match="both zero"):
         MixedLoss(**LADDER, mse_weight=0.0, msssim_weight=0.0)
+
+
+@pytest.mark.parametrize("size", [(176, 176), (192, 256), (181, 203)])
+def test_ms_ssim_and_its_gradient_are_those_of_piq(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    x_hat = (0.8 * x + 0.2 * torch.rand_like(x)).requires_grad_()
+    expected = multi_scale_ssim(x, x_hat, data_range=1.0, reduction="none")
+    (expected_grad,) = torch.autograd.grad(expected.sum(), x_hat)
+    value = differentiable_ms_ssim(x, x_hat)
+    (grad,) = torch.autograd.grad(value.sum(), x_hat)
+    torch.testing.assert_close(value, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(grad, expected_grad, atol=1e-6 * grad.abs().max(), rtol=1e-4)
+    single = differentiable_ms_ssim(x.float(), x_hat.float())
+    torch.testing.assert_close(single.double(), expected, atol=1e-5, rtol=0)
+
+
+def test_ms_ssim_of_opposites_has_a_finite_gradient() -> None:
+    x = (torch.arange(SIDE) % 2).float().expand(1, 3, SIDE, SIDE)
+    x_hat = (1 - x).clone().requires_grad_()  # every correlation is negative
+    differentiable_ms_ssim(x, x_hat).sum().backward()
+    assert x_hat.grad is not None
+    assert x_hat.grad.isfinite().all()

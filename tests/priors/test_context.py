@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tngexp.codec import Codec
 from tngexp.priors import ConditionalPrior, GaussianMixture
-from tngexp.priors.base import ContextModel
+from tngexp.priors.base import ContextModel, MaskStep, Step
 
 CONTEXTS = ["hyperprior", "context", "checkerboard", "quadtree"]
 M = 12
@@ -117,3 +117,33 @@ def test_context_only_priors_cost_no_more_than_training_says(
     train = codec.train().prior(y, codec.quantizer).y_bits.sum()
     hard = codec.eval().prior(y, codec.quantizer).y_bits.sum()
     assert hard < train * 1.1
+
+
+def test_a_quarter_step_equals_its_mask_with_gradients(make_codec: Callable[..., Codec]) -> None:
+    prior = make_codec(prior="quadtree").eval().prior
+    assert isinstance(prior, ConditionalPrior)
+    size = (6, 8)
+    for quarter, mask in zip(
+        prior.context.steps(*size, torch.device("cpu")), _masks(prior.context, size), strict=True
+    ):
+        full = torch.randn(2, M, *size, requires_grad=True)
+        other = torch.randn(2, M, *size, requires_grad=True)
+        part = quarter.take(other)
+        assert part.shape == (2, M, 3, 4)
+        assert torch.equal(quarter.flatten(part), mask.flatten(other))
+        assert torch.equal(quarter.unflatten(quarter.flatten(part), part), part)
+        outward = torch.randn(2, M, *size)
+        grads = torch.autograd.grad(quarter.put(full, part), [full, other], outward)
+        wanted = torch.autograd.grad(mask.put(full, other), [full, other], outward)
+        assert all(torch.equal(a, b) for a, b in zip(grads, wanted, strict=True))
+
+
+def _masks(context: ContextModel, size: tuple[int, int]) -> list[Step]:
+    """The same schedule as masks: what an odd size gets, cut to the even one."""
+    steps = context.steps(size[0] + 1, size[1] + 1, torch.device("cpu"))
+    cut = []
+    for step in steps:
+        assert isinstance(step, MaskStep)
+        assert step.mask is not None
+        cut.append(MaskStep(step.index, step.mask[..., : size[0], : size[1]]))
+    return cut

@@ -13,7 +13,7 @@ __all__ = ["MSELoss", "mean_squared_error"]
 
 def mean_squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
     """Mean squared error of each image, (B,)."""
-    return (x - x_hat).square().flatten(1).mean(1)
+    return (x - x_hat).square().mean((1, 2, 3))
 
 
 @final

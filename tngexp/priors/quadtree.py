@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from tngexp.priors.base import ContextModel, MaskStep, Step
+from tngexp.priors.depthwise import DepthwiseConv2d
 from tngexp.types import ConfigError
 
 __all__ = ["QuadtreeContext"]
@@ -51,13 +53,15 @@ class QuadtreeContext(ContextModel):
         )
         self.body = nn.Sequential(
             nn.LeakyReLU(0.01),
-            nn.Conv2d(hidden, hidden, 5, padding=2, groups=hidden),
+            DepthwiseConv2d(hidden, 5),
             nn.Conv2d(hidden, hidden, 1),
             nn.LeakyReLU(0.01),
             nn.Conv2d(hidden, parameters * M, 1),
         )
 
     def steps(self, height: int, width: int, device: torch.device) -> list[Step]:
+        if height % 2 == width % 2 == 0:
+            return [_QuadStep(index, self.channels) for index in range(len(_ORDER))]
         rows = torch.arange(height, device=device).unsqueeze(1) % 2
         columns = torch.arange(width, device=device) % 2
         steps: list[Step] = []
@@ -72,10 +76,103 @@ class QuadtreeContext(ContextModel):
         if step.index > 0:
             known = torch.cat([features, y_hat.to(features.dtype)], dim=1)
         raw: Tensor = self.body(self.inputs[step.index](known))
-        return raw
+        return step.take(raw)
 
     def decode_steps(self, height: int, width: int) -> int:
         return len(_ORDER)
 
     def output_layer(self) -> nn.Module:
         return self.body[-1]
+
+
+@final
+class _QuadStep(Step):
+    """One step over a latent of even height and width: a quarter of the elements, (B, C, h/2, w/2).
+
+    The elements and their order are those of a mask, but what is computed for each element
+    (likelihoods above all) is computed for a quarter of the latent, not for all of it.
+
+    Args:
+        index: row of ``_ORDER``.
+        channels: M; tensors of P·M channels are cut as P tensors of M.
+    """
+
+    def __init__(self, index: int, channels: int) -> None:
+        self.index = index
+        self._channels = channels
+
+    def take(self, full: Tensor) -> Tensor:
+        part: Tensor = _Take.apply(full, self)
+        return part
+
+    def put(self, full: Tensor, part: Tensor) -> Tensor:
+        out: Tensor = _Put.apply(full, part, self)
+        return out
+
+    def flatten(self, part: Tensor) -> Tensor:
+        return part.flatten(1)
+
+    def unflatten(self, values: Tensor, like: Tensor) -> Tensor:
+        return values.view(like.shape)
+
+    def slots(self, full: Tensor) -> list[Tensor]:
+        """Views of the step's elements, (B, h/2, w/2, P, M/4) for each channel group."""
+        # Channels innermost, as training keeps them in memory.
+        blocks = full.permute(0, 2, 3, 1).unflatten(3, (-1, 4, self._channels // 4))
+        blocks = blocks.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+        return [blocks[:, :, r, :, c, :, g] for g, (r, c) in enumerate(_ORDER[self.index])]
+
+    def cut(self, full: Tensor) -> Tensor:
+        """(B, P·M, h, w) → (B, P·M, h/2, w/2)."""
+        part = torch.stack(self.slots(full), dim=4)  # (B, h/2, w/2, P, 4, M/4)
+        return part.flatten(3).permute(0, 3, 1, 2)
+
+    def paste(self, full: Tensor, part: Tensor | None) -> None:
+        """Write ``part``, or zeros, into ``full``."""
+        if part is None:
+            for slot in self.slots(full):
+                slot.zero_()
+            return
+        groups = part.permute(0, 2, 3, 1).unflatten(3, (-1, 4, self._channels // 4))
+        for slot, group in zip(self.slots(full), groups.unbind(4), strict=True):
+            slot.copy_(group)
+
+
+class _Take(torch.autograd.Function):
+    """``cut`` whose backward writes each element once; autograd's would add four full tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, full: Tensor, step: _QuadStep) -> Tensor:
+        ctx.step = step
+        ctx.shape = full.shape
+        return step.cut(full)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        batch, channels, height, width = ctx.shape
+        full = grad.new_zeros(batch, height, width, channels).permute(0, 3, 1, 2)
+        ctx.step.paste(full, grad)
+        return full, None
+
+
+class _Put(torch.autograd.Function):
+    """A copy of ``full`` with ``paste`` applied."""
+
+    @staticmethod
+    def forward(ctx: Any, full: Tensor, part: Tensor, step: _QuadStep) -> Tensor:
+        ctx.step = step
+        out = full.clone()
+        step.paste(out, part)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        kept = part = None
+        if ctx.needs_input_grad[0]:
+            kept = grad.clone()
+            ctx.step.paste(kept, None)
+        if ctx.needs_input_grad[1]:
+            part = ctx.step.cut(grad)
+        return kept, part, None

@@ -76,8 +76,8 @@ class DepthwiseTransform(Transform):
 class LappedStem(nn.Module):
     """(B, 3, H, W) → (B, N, H/8, W/8): every cell sees the 16×16 pixels around it.
 
-    The same as a pixel-unshuffle on a grid shifted by half a cell and a 2×2 convolution, but
-    faster as one strided convolution, since the shuffled image is never written out.
+    A 16×16 convolution of stride 8, computed as a 2×2 convolution over 8×8 cells: with 192 input
+    channels instead of 3, its training step takes half the time on a CPU.
     """
 
     def __init__(self, channels: int) -> None:
@@ -88,8 +88,12 @@ class LappedStem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         half = _CELL // 2
         x = F.pad(x - 0.5, (half, half, half, half), mode="replicate")
-        y: Tensor = self.conv(x)
-        return y
+        # (B, 3, H + 8, W + 8) → (B, 8·8·3, H/8 + 1, W/8 + 1), channels innermost in memory
+        cells = x.permute(0, 2, 3, 1).unflatten(2, (-1, _CELL)).unflatten(1, (-1, _CELL))
+        cells = cells.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
+        weight = self.conv.weight.unflatten(3, (2, _CELL)).unflatten(2, (2, _CELL))
+        weight = weight.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)  # (N, 8·8·3, 2, 2)
+        return F.conv2d(cells, weight, self.conv.bias)
 
 
 class LappedHead(nn.Module):

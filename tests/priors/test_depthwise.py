@@ -1,0 +1,43 @@
+"""The fast gradients are those of the plain convolution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tngexp.priors.depthwise import DepthwiseConv2d
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+def test_bfloat16_gradients_agree_with_float64(size: int) -> None:
+    layer = DepthwiseConv2d(8, size)
+    x = torch.randn(2, 8, 9, 12)
+    outward = torch.randn(2, 8, 9, 12).bfloat16()
+
+    exact = nn.Conv2d(8, 8, size, padding=size // 2, groups=8).double()
+    exact.load_state_dict({k: v.bfloat16().double() for k, v in layer.state_dict().items()})
+    expected_x = x.bfloat16().double().requires_grad_()
+    exact(expected_x).backward(outward.double())
+
+    low = x.bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        layer(low).backward(outward)
+    assert low.grad is not None
+    for found, wanted in [
+        (low.grad, expected_x.grad),
+        (layer.weight.grad, exact.weight.grad),
+        (layer.bias.grad if layer.bias is not None else None, exact.bias.grad),
+    ]:
+        assert found is not None
+        assert wanted is not None
+        torch.testing.assert_close(
+            found.double(), wanted, rtol=2e-2, atol=2e-2 * wanted.abs().max()
+        )
+
+
+def test_it_is_a_plain_convolution_otherwise() -> None:
+    layer = DepthwiseConv2d(4, 5)
+    x = torch.randn(1, 4, 6, 6)
+    expected = nn.functional.conv2d(x, layer.weight, layer.bias, padding=2, groups=4)
+    torch.testing.assert_close(layer(x), expected)
