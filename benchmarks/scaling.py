@@ -26,6 +26,7 @@ import torch
 from tng_step import make_step, median
 from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tngexp.datasets.shards_index import Shard, ShardIndex, load_index
@@ -86,7 +87,10 @@ def points(model: str) -> list[Point]:
 
 def print_points(model: str, repeats: int) -> None:
     print(f"{torch.get_num_threads()} threads, model={model}")
-    print("batch  crop  width  levels  processes   images/s  GFLOP/image  operations  peak MiB")
+    print(
+        "batch  crop  width  levels  processes   images/s  GFLOP/image  MB/image  operations"
+        "  peak MiB"
+    )
     seen: dict[Point, dict[str, float]] = {}
     for point in points(model):
         if point not in seen:
@@ -95,7 +99,7 @@ def print_points(model: str, repeats: int) -> None:
         print(
             f"{point.batch:5}  {point.crop:4}  {point.width:5}  {point.levels:6}  "
             f"{point.processes:9}   {figures['images_per_s']:8.2f}  {figures['gflop']:11.1f}  "
-            f"{figures['calls']:10.0f}  "
+            f"{figures['megabytes']:8.0f}  {figures['calls']:10.0f}  "
             f"{figures['peak_mib']:8.0f}",
             flush=True,
         )
@@ -145,22 +149,29 @@ def measure_here(point: Point, repeats: int) -> dict[str, float]:
         "images_per_s": point.batch * point.processes / seconds,
         "gflop": counter.get_total_flops() / point.batch / 1e9,
         "calls": calls.count,
+        "megabytes": calls.bytes / point.batch / 1e6,
         "peak_mib": memory.mib() or float("nan"),
     }
 
 
 class CallCounter(TorchDispatchMode):
-    """Counts the operations of a step that touch memory: what a GPU would launch as kernels."""
+    """Counts the operations of a step that touch memory, which a GPU would launch as kernels, and
+    the bytes they read and write, each tensor once per operation: the traffic without fusion."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
+        self.bytes = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:
-        self.count += not func.is_view
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.count += 1
+            touched = tree_leaves((args, kwargs, result))
+            self.bytes += sum(t.nbytes for t in touched if isinstance(t, torch.Tensor))
+        return result
 
 
 def print_shards(count: int, images: int) -> None:
