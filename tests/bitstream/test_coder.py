@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from support import checkpoint, codec_config, options, photo
 
 import tngexp
 from tngexp.bitstream import CodingTables, derive_tables
 from tngexp.codec import Codec
 from tngexp.coding import BitstreamError, read
+from tngexp.datasets.sample import packaged_photos
 from tngexp.types import ConfigError, TngexpError
 
 TRIPLES = list(itertools.product(options("encoder"), options("quantizer"), options("prior")))
@@ -115,6 +116,18 @@ def test_every_mode_is_handled(mode: str, make_codec: Callable[..., Codec]) -> N
 def test_sixteen_bits_are_scaled_not_clipped(make_codec: Callable[..., Codec]) -> None:
     codec = awake(make_codec())
     assert codec.compress(modes()["I;16"]) == codec.compress(modes()["L"])
+
+
+def test_a_profile_that_says_srgb_is_not_stored(make_codec: Callable[..., Codec]) -> None:
+    codec = awake(make_codec())
+    image = photo(40, 30)
+    bare = codec.compress(image)
+    (found,) = packaged_photos([("skimage", "data/chelsea.png")])
+    with Image.open(found.path) as chelsea:
+        image.info["icc_profile"] = chelsea.info["icc_profile"]  # 3,144 bytes, by HP
+    assert codec.compress(image) == bare
+    image.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    assert len(codec.compress(image)) > len(bare) + 300
 
 
 def test_profile_and_orientation_survive(make_codec: Callable[..., Codec]) -> None:

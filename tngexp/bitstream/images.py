@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import Tensor
 
 from tngexp.coding import BitstreamError
@@ -69,9 +70,28 @@ def from_pillow(image: Image.Image) -> Picture:
         rgb=torch.from_numpy(np.array(rgb)).permute(2, 0, 1),
         mode=("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB"),
         alpha=alpha,
-        icc=icc if icc and len(icc) <= _MAX_ICC else None,
+        icc=icc if icc and len(icc) <= _MAX_ICC and not is_srgb(icc) else None,
         orientation=orientation if orientation in range(2, 9) else None,
     )
+
+
+@lru_cache(maxsize=8)
+def is_srgb(icc: bytes) -> bool:
+    """Whether a profile says what its absence says.
+
+    Most photos embed one of the sRGB profiles, of up to 3 kB: more than a small file's pixels. One
+    that moves no colour by more than a level is left out.
+    """
+    steps = np.linspace(0, 255, 17).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    try:
+        transform = ImageCms.buildTransform(
+            io.BytesIO(icc), ImageCms.createProfile("sRGB"), "RGB", "RGB"
+        )
+        moved = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False  # of another colour space, or damaged: passed on as it is
+    return int(np.abs(moved.astype(int) - colours).max()) <= 1
 
 
 def from_tensor(image: Tensor) -> Picture:
