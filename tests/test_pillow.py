@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from support import checkpoint, codec_config, photo
 
 import tngexp.pillow
+from tngexp import zoo
 from tngexp.codec import Codec
 from tngexp.coding import read
 
@@ -69,8 +70,8 @@ def test_opening_reads_the_header_only(codecs: tuple[Codec, Codec]) -> None:
     buffer = io.BytesIO(codecs[0].compress(photo(33, 21)))
     image = Image.open(buffer)  # without any model
     assert image.size == (33, 21)
-    with pytest.raises(OSError, match="TNGEXP_MODEL"):
-        image.load()
+    with pytest.raises(OSError, match="coded with model"):
+        image.load()  # by the default
     tngexp.pillow.use(codecs[1])
     with pytest.raises(OSError, match="coded with model"):
         image.load()
@@ -117,12 +118,21 @@ def test_quality_counts_as_in_jpeg_or_as_in_the_codec(codecs: tuple[Codec, Codec
     assert saved(model=codecs[1]) is None
 
 
+def test_shipped_models_need_no_naming(tmp_path: Path) -> None:
+    for name in zoo.MODELS:
+        photo(40, 24).save(tmp_path / "a.tng", model=name)
+        with Image.open(tmp_path / "a.tng") as image:
+            assert np.array_equal(
+                np.array(image),
+                np.array(tngexp.load(name).decompress((tmp_path / "a.tng").read_bytes())),
+            )
+    photo(40, 24).save(tmp_path / "b.tng")
+    assert read((tmp_path / "b.tng").read_bytes()).model == tngexp.load(zoo.DEFAULT).fingerprint()
+
+
 def test_models_by_path_and_environment(
     codecs: tuple[Codec, Codec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="TNGEXP_MODEL"):
-        photo(8, 8).save(tmp_path / "a.tng")
-    assert not (tmp_path / "a.tng").exists()
     path = checkpoint(codecs[0], tmp_path / "codec.ckpt")
     photo(8, 8).save(tmp_path / "a.tng", model=path)
     monkeypatch.setenv("TNGEXP_MODEL", str(path))

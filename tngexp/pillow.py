@@ -1,8 +1,9 @@
 """``.tng`` in Pillow.
 
-After ``import tngexp.pillow``, ``Image.open("x.tng")`` and ``im.save("x.tng")`` work. Both need the
-trained codec: what :func:`use` was given, else what the environment variable ``TNGEXP_MODEL``
-names. Saving also takes one with the call::
+After ``import tngexp.pillow``, ``Image.open("x.tng")`` and ``im.save("x.tng")`` work. The codec is
+what :func:`use` was given, else what the environment variable ``TNGEXP_MODEL`` names, else a
+shipped one: to open, the one that the file names; to save, ``tngexp.zoo.DEFAULT``. Saving also
+takes one with the call::
 
     im.save("x.tng", model="best.ckpt", quality=75)
 
@@ -75,12 +76,12 @@ class TngImageFile(ImageFile.ImageFile):
         """Decode, the first time.
 
         Raises:
-            OSError: without a model, with another than the file was coded with, or for a damaged
-                file.
+            OSError: with another model than the file was coded with, or for a damaged file.
         """
         if self._data is not None:
             try:
-                pixels = _model().decompress(self._data).tobytes()
+                named = zoo.name_of(read(self._data).model)
+                pixels = _model(named).decompress(self._data).tobytes()
             except TngexpError as error:
                 raise OSError(str(error)) from error
             self._data = None
@@ -126,15 +127,11 @@ def _quality(value: Any) -> float | None:
     raise ValueError(f"quality must be a whole number 0 … 100 or a float 0.0 … 1.0, not {value!r}")
 
 
-def _model() -> Codec:
+def _model(shipped: str | None = None) -> Codec:
+    """What the user chose, else the model ``shipped``, else the default."""
     if _current is not None:
         return _current
-    if name := os.environ.get("TNGEXP_MODEL"):
-        return _codec(name)
-    raise TngexpError(
-        "no model for TNG files: call tngexp.pillow.use(CHECKPOINT), or name it in the "
-        "environment variable TNGEXP_MODEL; save() also takes model=CHECKPOINT"
-    )
+    return _codec(os.environ.get("TNGEXP_MODEL") or shipped or zoo.DEFAULT)
 
 
 def _codec(model: Codec | str | Path) -> Codec:

@@ -239,18 +239,18 @@ def test_another_model_is_named(
     assert tngexp.load(models["other"]).fingerprint().hex() in result.err
 
 
-def test_the_model_must_be_given_somehow(
+def test_a_model_is_named_by_option_or_environment(
     tng: Tool, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo(9, 9).save(tmp_path / "a.png")
-    result = tng("compress", tmp_path / "a.png")
-    assert result.code == 2
-    assert "--model" in result.err
-    assert "TNGEXP_MODEL" in result.err
     result = tng("compress", tmp_path / "a.png", "--model", tmp_path / "none.ckpt")
     assert (result.code, "none.ckpt" in result.err) == (2, True)
+    monkeypatch.setenv("TNGEXP_MODEL", str(tmp_path / "other.ckpt"))
+    assert "other.ckpt" in tng("compress", tmp_path / "a.png").err
     monkeypatch.setenv("TNGEXP_MODEL", model)
     assert tng("compress", tmp_path / "a.png").code == 0
+    expected = tngexp.load(model).fingerprint()
+    assert read((tmp_path / "a.tng").read_bytes()).model == expected
 
 
 @pytest.mark.parametrize(

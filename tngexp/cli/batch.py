@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+from tngexp import zoo
 from tngexp.cli.files import Job, Plan, occupied, write_bytes
 from tngexp.types import ConfigError, TngexpError
 
@@ -32,8 +33,9 @@ def add_common_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
     )
     parser.add_argument(
         "--model",
-        metavar="CHECKPOINT",
-        help="the trained codec; default: what the environment variable TNGEXP_MODEL names",
+        metavar="MODEL",
+        help="a shipped codec or a checkpoint; default: what TNGEXP_MODEL names, else what "
+        f"the .tng file names, else {zoo.DEFAULT}",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing outputs")
 

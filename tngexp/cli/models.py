@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from tngexp import zoo
-from tngexp.types import ConfigError
 
 if TYPE_CHECKING:
     from tngexp.codec import Codec
@@ -20,17 +19,11 @@ def load_model(name: str | None) -> Codec:
     """The codec called ``name``, or what the environment variable names, or the default.
 
     Raises:
-        TngexpError: when there is none, or it is unusable.
+        TngexpError: when it is unusable.
     """
-    name = name or os.environ.get(MODEL_VARIABLE) or next(iter(zoo.MODELS), None)
-    if name is None:
-        raise ConfigError(
-            "no model given: name the checkpoint of a trained codec with --model CHECKPOINT, "
-            f"or in the environment variable {MODEL_VARIABLE}"
-        )
     from tngexp.io import load
 
-    return load(name)
+    return load(name or os.environ.get(MODEL_VARIABLE) or zoo.DEFAULT)
 
 
 def model_of(data: bytes) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tngexp.codec import Codec
-from tngexp.io import CheckpointError, load, read_checkpoint
+from tngexp.io import CheckpointError, load, locate, read_checkpoint
 
 __all__ = ["Model", "find_checkpoints", "load_models"]
 
@@ -48,12 +48,12 @@ class Model:
 
 
 def find_checkpoints(place: str | Path) -> list[Path]:
-    """The checkpoints at ``place``: a file itself, the best of a run, or the best of each run.
+    """The checkpoints at ``place``: a shipped model, a file, the best of a run or of each run.
 
     Raises:
         CheckpointError: when there is none.
     """
-    path = Path(place).expanduser()
+    path = locate(place)
     if not path.is_dir():
         return [path]
     if (path / _BEST).is_file():
@@ -68,8 +68,8 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
     """Load every checkpoint at ``places``.
 
     Args:
-        places: files, run folders or sweep folders. Runs that differ in λ alone form one curve.
-            A mapping names the curves: label → one place or several.
+        places: names of shipped models, files, run folders or sweep folders. Runs that differ in λ
+            alone form one curve. A mapping names the curves: label → one place or several.
 
     Raises:
         CheckpointError: for a missing, damaged or foreign checkpoint.

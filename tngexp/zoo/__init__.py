@@ -22,7 +22,12 @@ class Shipped(NamedTuple):
     fingerprint: str  # by which its .tng files name it, in hexadecimal
 
 
-MODELS: dict[str, Shipped] = {}
+MODELS: dict[str, Shipped] = {
+    "tng-objective": Shipped(
+        "583e34c24c67cc37b6265f9ace63c972c863367c5f47b9eb09ece4463fa724da",
+        "31d505b9",
+    ),
+}
 
 DEFAULT = "tng-objective"
 """What compressing uses unless told otherwise."""

@@ -1,0 +1,115 @@
+"""The shipped codecs: pinned, small, and better than what everybody has."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tngexp
+from tngexp import zoo
+from tngexp.cli.main import main
+from tngexp.datasets.sample import packaged_photos
+from tngexp.evaluation import load_models
+from tngexp.metrics import ms_ssim, psnr
+from tngexp.targets import compress_to
+
+PHOTO = ("skimage", "data/chelsea.png")  # held out of every training
+MIB = 2**20
+CARDS = Path(__file__).parents[1] / "docs" / "models"
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    (found,) = packaged_photos([PHOTO])
+    return Image.open(found.path).convert("RGB")
+
+
+def tensor(image: Image.Image) -> torch.Tensor:
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))
+    return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255
+
+
+def test_the_default_is_shipped() -> None:
+    assert zoo.DEFAULT in zoo.MODELS
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_a_model_is_what_was_pinned(name: str) -> None:
+    assert zoo.path(name).stat().st_size <= 12 * MIB
+    codec = tngexp.load(name)
+    assert codec.fingerprint().hex() == zoo.MODELS[name].fingerprint
+    assert codec.tables is not None  # shipped, not derived anew on each machine
+    assert (CARDS / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_programs_take_it_by_name(name: str) -> None:
+    (model,) = load_models([name])
+    assert model.path == zoo.path(name)
+    assert model.curve == name
+    assert model.fingerprint == zoo.MODELS[name].fingerprint
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_a_file_comes_back_and_names_its_model(name: str, photo: Image.Image) -> None:
+    codec = tngexp.load(name)
+    data = codec.compress(photo, 0.3)
+    again = tngexp.load(name)
+    assert again.compress(photo, 0.3) == data
+    first, second = codec.decompress(data), again.decompress(data)
+    assert first.size == photo.size
+    assert np.array_equal(np.array(first), np.array(second))
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_quality_rises_with_the_rate(name: str, photo: Image.Image) -> None:
+    codec = tngexp.load(name)
+    x = tensor(photo)
+    metric = psnr if name == "tng-objective" else ms_ssim
+    sizes, values = [], []
+    for quality in (0.0, 0.25, 0.5, 0.75, 1.0):
+        data = codec.compress(photo, quality)
+        sizes.append(len(data))
+        values.append(float(metric(x, tensor(codec.decompress(data)))))
+    assert sizes == sorted(sizes)
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_better_than_jpeg_at_the_same_size(name: str, photo: Image.Image) -> None:
+    x = tensor(photo)
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=10, optimize=True)
+    codec = tngexp.load(name)
+    data = compress_to(codec, photo, "bpp", 8 * buffer.tell() / (photo.width * photo.height))
+    assert len(data) <= buffer.tell()
+    ours, theirs = tensor(codec.decompress(data)), tensor(Image.open(buffer))
+    if name == "tng-objective":
+        assert float(psnr(x, ours)) > float(psnr(x, theirs)) + 1.0
+    else:
+        assert 1 - float(ms_ssim(x, ours)) < 0.5 * (1 - float(ms_ssim(x, theirs)))
+
+
+def test_the_command_needs_no_model(
+    photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TNGEXP_MODEL", raising=False)
+    photo.save(tmp_path / "cat.png")
+    assert main(["compress", str(tmp_path / "cat.png")]) == 0
+    assert main(["decompress", str(tmp_path / "cat.tng"), "-o", str(tmp_path / "back.png")]) == 0
+    expected = tngexp.load(zoo.DEFAULT).decompress((tmp_path / "cat.tng").read_bytes())
+    assert np.array_equal(np.array(Image.open(tmp_path / "back.png")), np.array(expected))
+
+
+def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = zoo.DEFAULT
+    copy = tmp_path / f"{name}.safetensors"
+    copy.write_bytes(zoo.path(name).read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(tngexp.io.CheckpointError, match="not the file that was shipped"):
+        zoo.path(name)
