@@ -95,6 +95,27 @@ def test_better_than_jpeg_at_the_same_size(name: str, photo: Image.Image) -> Non
         assert 1 - float(ms_ssim(x, ours)) < 0.5 * (1 - float(ms_ssim(x, theirs)))
 
 
+def grid(image: Image.Image) -> float:
+    """How much the steps between neighbours depend on where in a block of 16 they lie; 1: not."""
+    pixels = np.asarray(image.convert("RGB")).astype(float)
+    found = []
+    for axis in (0, 1):
+        steps = np.minimum(np.abs(np.diff(pixels, axis=axis)), 8)  # flat areas count, not edges
+        lines = steps.mean(axis=(1 - axis, 2))
+        phases = lines[: len(lines) // 16 * 16].reshape(-1, 16).mean(axis=0)
+        found.append(phases.max() / phases.mean())
+    return float(max(found))
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_low_rates_show_no_block_grid(name: str, photo: Image.Image) -> None:
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=10)
+    assert grid(Image.open(buffer)) > 1.5
+    codec = tngexp.load(name)
+    assert grid(codec.decompress(codec.compress(photo, 0.0))) < 1.2
+
+
 def test_the_command_needs_no_model(
     photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,10 @@ MODELS: dict[str, Shipped] = {
         "583e34c24c67cc37b6265f9ace63c972c863367c5f47b9eb09ece4463fa724da",
         "31d505b9",
     ),
+    "tng-subjective": Shipped(
+        "3bcc2186abb79c501fc5fef1c23c82a84d999aedc1af94aa9b3e5160f0c118dc",
+        "47cd817b",
+    ),
 }
 
 DEFAULT = "tng-objective"
