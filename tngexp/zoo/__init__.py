@@ -31,6 +31,10 @@ MODELS: dict[str, Shipped] = {
         "3bcc2186abb79c501fc5fef1c23c82a84d999aedc1af94aa9b3e5160f0c118dc",
         "47cd817b",
     ),
+    "tng-mixed": Shipped(
+        "95572d100d70118701a4245179a00ad62f938d3ceb14956ec657d928e9d2869f",
+        "13f080c3",
+    ),
 }
 
 DEFAULT = "tng-objective"
