@@ -122,7 +122,7 @@ def sheet(
     whole.thumbnail(size, Image.Resampling.LANCZOS)
     frame = Image.new("RGB", size, "white")
     frame.paste(whole, ((size[0] - whole.width) // 2, (size[1] - whole.height) // 2))
-    tiles.insert(0, (frame, "The photo", "what is cropped below"))
+    tiles.insert(0, (frame, "The photo", "the frame is what the others show"))
     rows = -(-len(tiles) // COLUMNS)
     page = Image.new(
         "RGB",

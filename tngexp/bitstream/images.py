@@ -79,7 +79,7 @@ def from_pillow(image: Image.Image) -> Picture:
 def is_srgb(icc: bytes) -> bool:
     """Whether a profile says what its absence says.
 
-    Most photos embed one of the sRGB profiles, of up to 3 kB: more than a small file's pixels. One
+    Many photos embed one of the sRGB profiles, of up to 3 kB: more than a small file's pixels. One
     that moves no colour by more than a level is left out.
     """
     steps = np.linspace(0, 255, 17).round().astype(np.uint8)
