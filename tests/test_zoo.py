@@ -134,3 +134,13 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(zoo, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(tngexp.io.CheckpointError, match="not the file that was shipped"):
         zoo.path(name)
+
+
+def test_an_unknown_name_lists_the_shipped_ones(
+    photo: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo.save(tmp_path / "cat.png")
+    assert main(["compress", str(tmp_path / "cat.png"), "--model", "tng-subjectiv"]) != 0
+    error = capsys.readouterr().err
+    assert all(name in error for name in zoo.MODELS)
+    assert not (tmp_path / "cat.tng").exists()

@@ -116,7 +116,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        hint = " (a folder: name the file inside, …/checkpoints/best.ckpt)" if path.is_dir() else ""
+        hint = ""
+        if path.is_dir():
+            hint = " (a folder: name the file inside, …/checkpoints/best.ckpt)"
+        elif not path.suffix:  # meant as a name
+            hint = f" (shipped models: {', '.join(zoo.MODELS)})"
         raise CheckpointError(f"{path}: no such checkpoint{hint}")
     if path.suffix == SAFETENSORS:
         return _read_safetensors(path)
