@@ -108,6 +108,16 @@ def test_resume_may_raise_max_steps(
     assert second.steps == 4
 
 
+def test_another_loss_makes_a_run_look_for_its_best_anew(run: Callable[..., TrainResult]) -> None:
+    first = run("trainer.max_steps=2", "loss.lmbda=0.001")
+    # A hundred times the λ: no step will ever reach the old loss, which says nothing about it.
+    other = run("trainer.max_steps=4", "loss.lmbda=0.1", f"resume={first.last}")
+    assert other.best_step == 4
+    stored = torch.load(other.best, weights_only=True)
+    assert stored["global_step"] == 4
+    assert stored["tngexp"]["config"]["loss"]["lmbda"] == 0.1
+
+
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     run: Callable[..., TrainResult], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ Finished = Callable[[TrainResult, Logger | None], None]
 """What is to happen with the result of a run."""
 
 _PICTURES = 4
+_VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
 
 
 def codec_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _train(
         codec.to(memory_format=torch.channels_last)
     if settings.compile:
         codec.compile()  # in place: wrapping would prefix every checkpoint key
-    checkpoints = Checkpoints(run_dir / "checkpoints", stop)
+    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config, architecture))
     throughput = Throughput()
     callbacks = _callbacks(config["callbacks"] or {})
     if settings.progress and team.first:
@@ -332,6 +333,12 @@ def _check_crop(data: Mapping[str, Any], codec: Codec, loss: RateDistortionLoss)
 def _path(config: Mapping[str, Any], key: str) -> Path | None:
     value = config.get(key)
     return Path(value).expanduser().absolute() if value else None
+
+
+def _measure(config: Mapping[str, Any], architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a validation loss depends on besides the weights."""
+    photos = {key: config["data"].get(key) for key in _VALIDATED_BY}
+    return {"loss": dict(config["loss"]), "rate": dict(architecture["rate"]), "photos": photos}
 
 
 def _picture(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Checkpoints(pl.Callback):
     Args:
         folder: where the two files go.
         stop: ends the run when set, by SIGINT, SIGTERM or from outside.
+        measure: what the monitored values depend on besides the weights. Values taken under another
+            measure do not compare, so a resumed run then looks for its best anew.
         monitor: validation metric that decides what is best; lower is better.
 
     Attributes:
@@ -34,13 +37,20 @@ class Checkpoints(pl.Callback):
         best_metrics: all validation metrics of ``best.ckpt``.
     """
 
-    def __init__(self, folder: Path, stop: StopRequest, monitor: str = "val/loss") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stop: StopRequest,
+        measure: Mapping[str, Any] | None = None,
+        monitor: str = "val/loss",
+    ) -> None:
         self.last_path = folder / "last.ckpt"
         self.best_path = folder / "best.ckpt"
         self.best = math.inf
         self.best_step = 0
         self.best_metrics: dict[str, float] = {}
         self._stop = stop
+        self._measure = dict(measure or {})
         self._monitor = monitor
         self._signals = ExitStack()
 
@@ -96,10 +106,16 @@ class Checkpoints(pl.Callback):
         self._obey(trainer, saved=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_step": self.best_step, "best_metrics": self.best_metrics}
+        return {
+            "best": self.best,
+            "best_step": self.best_step,
+            "best_metrics": self.best_metrics,
+            "measure": self._measure,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if self.best_path.exists():
+        same = state_dict.get("measure", self._measure) == self._measure
+        if self.best_path.exists() and same:
             self.best = state_dict["best"]
             self.best_step = state_dict["best_step"]
             self.best_metrics = state_dict["best_metrics"]
