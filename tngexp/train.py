@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,11 @@ from tngexp.types import TngexpError
 __all__ = ["TrainResult", "main", "train"]
 
 # Overrides that say nothing about the model: left out of a run's name.
-_UNNAMED = ("model", "loss", "resume", "init_from", "trainer.max_minutes")
+_UNNAMED = (
+    *("data", "resume", "init_from", "run_dir", "report", "logger"),
+    *("trainer.max_minutes", "trainer.progress", "trainer.val_every"),
+)
+_NAME_LENGTH = 100
 
 
 def train(
@@ -201,15 +205,28 @@ def _name_run(config: DictConfig) -> None:
         config.name = config.name or context.sweep.subdir
         config.group = config.group or Path(context.sweep.dir).name
     if not config.name:
-        choices = context.runtime.choices
-        others = [
-            word
-            for word in context.overrides.task
-            if word.partition("=")[0] not in _UNNAMED
-            and "logger" not in word
-            and "root" not in word
-        ]
-        config.name = slug("-".join([f"{choices['model']}-{choices['loss']}", *others]))
+        config.name = run_name(context.runtime.choices, context.overrides.task)
+
+
+def run_name(choices: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    """What a run is called that was not given a name: experiment, or model and loss, and the rest.
+
+    Args:
+        choices: what Hydra chose for each group.
+        overrides: of the command line; those that change nothing about the codec are left out.
+    """
+    name, named = str(choices.get("experiment") or ""), {"experiment"}
+    if not name:
+        name, named = f"{choices['model']}-{choices['loss']}", {"model", "loss"}
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key in named or key in _UNNAMED or key.startswith("logger.") or "root" in key:
+            continue
+        longer = slug(f"{name}-{word}", _NAME_LENGTH + 1)
+        if len(longer) > _NAME_LENGTH:
+            break  # half a word would be a name of something else
+        name = longer
+    return name
 
 
 def _how_to_resume(error: Interrupted, sweep: bool) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 import tngexp
-from tngexp.train import TrainResult
+from tngexp.train import TrainResult, run_name
 from tngexp.training.summary import print_summary
 
 
@@ -30,6 +30,19 @@ def test_run_leaves_checkpoints_and_picture(run: Callable[..., TrainResult]) -> 
     last = torch.load(result.last, weights_only=True)
     assert last["global_step"] == 3
     assert {"val/loss", "val/bpp", "val/psnr"} <= result.val.keys()
+
+
+def test_names_say_what_is_trained() -> None:
+    choices = {"model": "tng", "loss": "msssim", "experiment": None}
+    quiet = ["data=folder", "data.root=photos", "run_dir=a/b", "report=none", "logger=csv"]
+    assert run_name(choices, ["model=tng", *quiet, "trainer.progress=false"]) == "tng-msssim"
+    assert run_name(choices, ["quantizer=ste", *quiet]) == "tng-msssim-quantizer=ste"
+    tuned = ["experiment=finetune", "init_from=tng-subjective", "model=tng", *quiet]
+    assert run_name({**choices, "experiment": "finetune"}, tuned) == "finetune-model=tng"
+    long = [f"encoder.option{i}={i}" for i in range(20)]
+    name = run_name(choices, long)
+    assert len(name) <= 100
+    assert name.endswith(("=4", "=3"))  # cut between overrides
 
 
 def test_checkpoint_rebuilds_the_codec_and_its_figures(run: Callable[..., TrainResult]) -> None:
