@@ -24,16 +24,16 @@ class Shipped(NamedTuple):
 
 MODELS: dict[str, Shipped] = {
     "tng-objective": Shipped(
-        "583e34c24c67cc37b6265f9ace63c972c863367c5f47b9eb09ece4463fa724da",
-        "31d505b9",
+        "f70d58ba72baa41b7b5d2000489eee0fdab7876019e65d3a15b3a8c845e803b1",
+        "352e396b",
     ),
     "tng-subjective": Shipped(
-        "3bcc2186abb79c501fc5fef1c23c82a84d999aedc1af94aa9b3e5160f0c118dc",
-        "47cd817b",
+        "6a43b59a0f01fd79453cf69a9b0fffe6e315753c94d768f0a0ada4139ccef1f6",
+        "9c83d7d5",
     ),
     "tng-mixed": Shipped(
-        "95572d100d70118701a4245179a00ad62f938d3ceb14956ec657d928e9d2869f",
-        "13f080c3",
+        "4584cc8bdba3a46b4565cebde9b87c14adcae57b2107fc1b365d49e2cd7bc355",
+        "44fc6df9",
     ),
 }
 
