@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from tng_step import make_step, median
+from tng_step import make_step, median, step_flops
 from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from tngexp.datasets.shards_index import Shard, ShardIndex, load_index
 from tngexp.datasets.shards_order import Lane, Stretch, stretches
@@ -140,14 +139,13 @@ def measure_here(point: Point, repeats: int) -> dict[str, float]:
     keep_freed_memory()
     memory = PeakMemory(torch.device("cpu"))
     step = make_step("mse", point.batch, point.crop, point.overrides, point.processes)
-    with FlopCounterMode(display=False) as counter:
-        step()
+    flops = step_flops(step)
     with CallCounter() as calls:
         step()
     seconds = median(step, repeats)
     return {
         "images_per_s": point.batch * point.processes / seconds,
-        "gflop": counter.get_total_flops() / point.batch / 1e9,
+        "gflop": flops / point.batch / 1e9,
         "calls": calls.count,
         "megabytes": calls.bytes / point.batch / 1e6,
         "peak_mib": memory.mib() or float("nan"),
