@@ -39,7 +39,7 @@ def guarded(entry_point: Callable[[], Any], config_name: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _WarningOnce()
             entry_point()
     except (TngexpError, HydraException, OmegaConfBaseException, OSError) as error:
         message = explain(error, config_name)
@@ -58,19 +58,30 @@ def guarded(entry_point: Callable[[], Any], config_name: str) -> int:
     return 0
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Our own warnings are for the user, who does not care which line of ours gave them."""
-    text = f"warning: {message}\n"
-    if not category.__module__.startswith("tngexp."):
-        text = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(text)
+class _WarningOnce:
+    """Shows each warning once for a command, however many trainings of it would give it.
+
+    Our own are for the user, who does not care which line of ours gave them.
+    """
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = f"warning: {message}\n"
+        if not category.__module__.startswith("tngexp."):
+            text = warnings.formatwarning(message, category, filename, lineno, line)
+        if text not in self._shown:
+            self._shown.add(text)
+            (file or sys.stderr).write(text)
 
 
 def explain(error: BaseException, config_name: str) -> str | None:

@@ -274,7 +274,7 @@ def test_sweep_goes_on_after_a_failed_job(command: Command, tmp_path: Path) -> N
     assert best.parent.parent.name == "1_loss.lmbda=0.01"
 
 
-def test_own_warnings_are_shown_without_their_source(
+def test_own_warnings_are_shown_once_without_their_source(
     command: Command, tmp_path: Path, photos: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -282,7 +282,7 @@ def test_own_warnings_are_shown_without_their_source(
     (folder / "broken.png").write_bytes(b"not a picture")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        code, err = command(f"data.root={folder}")
+        code, err = command("-m", f"data.root={folder}", "seed=0,1", "trainer.max_steps=1")
     assert code == 0
     (line,) = (line for line in err.splitlines() if "broken.png" in line)
     assert line.startswith("warning: ")
