@@ -67,7 +67,8 @@ def screen(config: Mapping[str, Any]) -> Screening:
 
         config = composed[run]
         config.run_dir, config.name = str(folder), f"{slug(run.variant)}-{run.seed}"
-        config.resume = None if resume is None else str(resume)
+        if resume is not None:  # its weights are there already, wherever they started from
+            config.resume, config.init_from = str(resume), None
         return train(config)
 
     found = run_all(runs, out, train)

@@ -76,11 +76,18 @@ def test_verdicts_plot_and_compute(
     assert trained == ["quantizer=ste-0", "quantizer=ste-1"]
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["new", "from_weights"])
 def test_an_interrupted_training_goes_on(
-    words: list[str], tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str], tmp_path: Path, trained: list[str], warm: bool
 ) -> None:
     assert entry.main(words) == 0
-    folder = tmp_path / "out" / "base" / "seed1"
+    out = tmp_path / "out"
+    if warm:
+        start = out / "base" / "seed0" / "checkpoints" / "last.ckpt"
+        out = tmp_path / "further"
+        words = [f"{words[0]}+init_from={start}", *words[1:-1], f"out={out}"]
+        assert entry.main(words) == 0
+    folder = out / "base" / "seed1"
     whole = json.loads((folder / "trace.json").read_text())
     # As a kill between the two validations would leave it.
     (folder / "trace.json").unlink()
