@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,13 @@ import torch
 from support import codec_config
 
 from tngexp.codec import Codec
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C where the shell took it away: a suite started in the background ignores it, and
+    with it what tests of interruption send."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
