@@ -12,6 +12,7 @@ from tngexp.coding.container import (
     write,
 )
 from tngexp.coding.errors import BitstreamError
+from tngexp.coding.families import FAMILIES
 from tngexp.coding.probability import (
     PRECISION,
     Tables,
@@ -24,6 +25,7 @@ from tngexp.coding.probability import (
 )
 
 __all__ = [
+    "FAMILIES",
     "PRECISION",
     "BitstreamError",
     "Container",

@@ -15,28 +15,33 @@ and pushes them, last first, in ``finish``. Why rANS, and why our own: ``docs/bi
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Iterable
-from functools import lru_cache
-from types import ModuleType
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tngexp.coding.constants import constants
+from tngexp.coding.arguments import (
+    check_edges,
+    check_integers,
+    check_parameters,
+    check_symbols,
+    check_zero,
+)
 from tngexp.coding.errors import BitstreamError
-from tngexp.coding.probability import MAX_SYMBOL, WEIGHT_BITS, Tables
+from tngexp.coding.families import find_family
+from tngexp.coding.loading import load_kernels, raise_for
+from tngexp.coding.probability import Tables
 
 __all__ = ["Decoder", "Encoder", "symbols_checksum"]
 
-_LOG = logging.getLogger(__name__)  # warnings reach stderr even where nobody configured logging
 _STATE_START = 1 << 32
 _STATE_BYTES = 8
 _WORD_BYTES = 4
 _NO_EDGES = np.empty(0, np.int64)
 _NO_EDGES.flags.writeable = False
+_ROUNDING = 128  # half-width, in 1/256, of the zero cell of plain rounding
 _SPARE = 256  # intervals beyond one per symbol that a call allows for before it starts over
 
 
@@ -45,7 +50,7 @@ class Encoder:
     """Collects what is to be coded; ``finish`` returns the bytes."""
 
     def __init__(self) -> None:
-        self._kernels = _load_kernels()
+        self._kernels = load_kernels()
         self._chunks: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []
 
     def mixture(
@@ -54,16 +59,22 @@ class Encoder:
         scale: ArrayLike,
         mean: ArrayLike | None = None,
         weight: ArrayLike | None = None,
+        *,
+        family: str = "gaussian",
+        zero: int = _ROUNDING,
     ) -> None:
         """Code integer symbols (n,), each under its own mixture.
 
         Args:
-            symbols: (n,) residuals s, |s| ≤ 2**20; the cell of s is s ± ½.
+            symbols: (n,) residuals s, |s| ≤ 2**20; the cell of s is s ± ½ (but see ``zero``).
             scale: (n, K) or (n,) scale indices 0 … 255.
             mean: like scale, in 1/256, |mean| ≤ 4096·256; None for zeros.
             weight: like scale, in 1/65536, adding up to 65536; None where K = 1.
+            family: what the mixture is of, one of ``FAMILIES``.
+            zero: half-width of the cell of symbol 0 in 1/256, 1 … 255; all others have width one.
         """
-        self._mixture(symbols, _NO_EDGES, scale, mean, weight)
+        zero = check_zero(zero)
+        self._mixture(symbols, _NO_EDGES, zero, scale, mean, weight, family)
 
     def centers(
         self,
@@ -72,17 +83,19 @@ class Encoder:
         scale: ArrayLike,
         mean: ArrayLike | None = None,
         weight: ArrayLike | None = None,
+        *,
+        family: str = "gaussian",
     ) -> None:
         """Code symbols 0 … L−1 of a finite alphabet whose cells meet at ``edges`` (L−1,), in 1/256.
 
         The outer cells reach to ±∞. Parameters as in ``mixture``.
         """
-        self._mixture(symbols, _edges(edges), scale, mean, weight)
+        self._mixture(symbols, check_edges(edges), _ROUNDING, scale, mean, weight, family)
 
     def table(self, symbols: ArrayLike, channels: ArrayLike, tables: Tables) -> None:
         """Code integer symbols (n,), element i under the table of channel ``channels[i]``."""
-        values = _symbols(symbols)
-        indices = _integers(channels, np.int32)
+        values = check_symbols(symbols)
+        indices = check_integers(channels, np.int32)
         if indices.shape != values.shape:
             raise ValueError(f"{values.size} symbols but channels of shape {indices.shape}")
         args = tables.check()
@@ -107,16 +120,17 @@ class Encoder:
         self,
         symbols: ArrayLike,
         edges: NDArray[np.int64],
+        zero: int,
         scale: ArrayLike,
         mean: ArrayLike | None,
         weight: ArrayLike | None,
+        family: str,
     ) -> None:
-        values = _symbols(symbols)
-        parameters = _parameters(scale, mean, weight)
+        values = check_symbols(symbols)
+        parameters = check_parameters(scale, mean, weight)
         if len(parameters[0]) != values.size:
             raise ValueError(f"{values.size} symbols but {len(parameters[0])} distributions")
-        tables = constants()
-        args = (*parameters, edges, tables.inverse_scale, tables.half_window, tables.phi)
+        args = (*parameters, edges, zero, *find_family(family))
         self._intervals(self._kernels.mixture_intervals, values, args)
 
     def _intervals(self, kernel: Any, symbols: NDArray[np.int32], args: tuple[Any, ...]) -> None:
@@ -126,7 +140,7 @@ class Encoder:
             count = kernel(symbols, *args, starts, freqs)
             if count != self._kernels.NO_ROOM:
                 break
-        _raise_for(self._kernels, count)
+        raise_for(self._kernels, count)
         self._chunks.append((starts[:count], freqs[:count]))
 
 
@@ -135,7 +149,7 @@ class Decoder:
     """Reads symbols back; calls mirror the encoder's. Raises BitstreamError on damaged data."""
 
     def __init__(self, data: bytes) -> None:
-        self._kernels = _load_kernels()
+        self._kernels = load_kernels()
         head = _STATE_BYTES - (-len(data) % _WORD_BYTES)  # a state has 5 to 8 bytes
         state = int.from_bytes(data[:head], "little") if data else _STATE_START
         if state < _STATE_START:
@@ -144,10 +158,16 @@ class Decoder:
         self._cursor = np.array([state, 0], np.uint64)
 
     def mixture(
-        self, scale: ArrayLike, mean: ArrayLike | None = None, weight: ArrayLike | None = None
+        self,
+        scale: ArrayLike,
+        mean: ArrayLike | None = None,
+        weight: ArrayLike | None = None,
+        *,
+        family: str = "gaussian",
+        zero: int = _ROUNDING,
     ) -> NDArray[np.int32]:
         """Return the next n symbols; parameters as in ``Encoder.mixture``."""
-        return self._mixture(_NO_EDGES, scale, mean, weight)
+        return self._mixture(_NO_EDGES, check_zero(zero), scale, mean, weight, family)
 
     def centers(
         self,
@@ -155,19 +175,21 @@ class Decoder:
         scale: ArrayLike,
         mean: ArrayLike | None = None,
         weight: ArrayLike | None = None,
+        *,
+        family: str = "gaussian",
     ) -> NDArray[np.int32]:
         """Return the next n symbols of a finite alphabet; parameters as in ``Encoder.centers``."""
-        return self._mixture(_edges(edges), scale, mean, weight)
+        return self._mixture(check_edges(edges), _ROUNDING, scale, mean, weight, family)
 
     def table(self, channels: ArrayLike, tables: Tables) -> NDArray[np.int32]:
         """Return the next n symbols, element i under the table of channel ``channels[i]``."""
-        indices = _integers(channels, np.int32)
+        indices = check_integers(channels, np.int32)
         symbols = np.empty(indices.size, np.int32)
         args = tables.check()
         status = self._kernels.decode_table(
             indices.reshape(-1), *args, self._words, self._cursor, symbols
         )
-        _raise_for(self._kernels, status)
+        raise_for(self._kernels, status)
         return symbols
 
     def finish(self) -> None:
@@ -187,17 +209,18 @@ class Decoder:
     def _mixture(
         self,
         edges: NDArray[np.int64],
+        zero: int,
         scale: ArrayLike,
         mean: ArrayLike | None,
         weight: ArrayLike | None,
+        family: str,
     ) -> NDArray[np.int32]:
-        parameters = _parameters(scale, mean, weight)
+        parameters = check_parameters(scale, mean, weight)
         symbols = np.empty(len(parameters[0]), np.int32)
-        tables = constants()
-        args = (*parameters, edges, tables.inverse_scale, tables.half_window, tables.phi)
+        args = (*parameters, edges, zero, *find_family(family))
         guess = int(np.searchsorted(edges, 0))  # the center nearest to the location
         status = self._kernels.decode_mixture(*args, self._words, self._cursor, guess, symbols)
-        _raise_for(self._kernels, status)
+        raise_for(self._kernels, status)
         return symbols
 
 
@@ -207,86 +230,3 @@ def symbols_checksum(arrays: Iterable[NDArray[Any]]) -> int:
     for array in arrays:
         crc = zlib.crc32(np.ascontiguousarray(array, "<i4").tobytes(), crc)
     return crc & 0xFFFF
-
-
-def _symbols(values: ArrayLike) -> NDArray[np.int32]:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"symbols must be one vector, not of shape {array.shape}")
-    if array.dtype.itemsize > 4 and array.size and np.abs(array).max() > MAX_SYMBOL:
-        raise ValueError(f"symbols must lie within ±{MAX_SYMBOL}")
-    return _integers(array, np.int32)
-
-
-def _edges(edges: ArrayLike) -> NDArray[np.int64]:
-    array = _integers(edges, np.int64)
-    if array.ndim != 1 or not array.size or not (np.diff(array) >= 0).all():
-        raise ValueError("cell edges must be one ascending vector with at least one entry")
-    return array
-
-
-def _parameters(
-    scale: ArrayLike, mean: ArrayLike | None, weight: ArrayLike | None
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
-    scales = _integers(scale, np.uint8)
-    scales = scales[:, None] if scales.ndim == 1 else scales
-    means = np.zeros(scales.shape, np.int32) if mean is None else _integers(mean, np.int32)
-    if weight is None:
-        weights = np.full(scales.shape, 1 << WEIGHT_BITS, np.int32)
-    else:
-        weights = _integers(weight, np.int32)
-    means = means[:, None] if means.ndim == 1 else means
-    weights = weights[:, None] if weights.ndim == 1 else weights
-    if not (scales.ndim == 2 and scales.shape == means.shape == weights.shape):
-        raise ValueError(
-            f"scale {scales.shape}, mean {means.shape} and weight {weights.shape} must agree"
-        )
-    if scales.shape[1] == 0 or (weight is None and scales.shape[1] != 1):
-        raise ValueError("a mixture of K > 1 components needs weights")
-    return scales, means, weights
-
-
-def _integers(values: ArrayLike, dtype: type[Any]) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"the entropy coder takes integers, not {array.dtype}")
-    if array.dtype.itemsize > np.dtype(dtype).itemsize and array.size:
-        bounds = np.iinfo(dtype)
-        if array.min() < bounds.min or array.max() > bounds.max:
-            raise ValueError(f"values do not fit {bounds.dtype}")
-    return np.ascontiguousarray(array, dtype)
-
-
-def _raise_for(kernels: ModuleType, status: int) -> None:
-    if status >= 0:
-        return
-    if status == kernels.UNDERRUN:
-        raise BitstreamError("the coded stream ends too early")
-    if status == kernels.BAD_ESCAPE:
-        raise BitstreamError("the coded stream holds an impossible escape code")
-    if status == kernels.BAD_SYMBOL:
-        raise ValueError(f"a symbol is outside its alphabet or beyond ±{MAX_SYMBOL}")
-    raise ValueError("weights must add up to 65536, means lie within ±4096·256, channels exist")
-
-
-@lru_cache(maxsize=1)
-def _load_kernels() -> ModuleType:
-    """Import the compiled loops, saying so when numba really compiles rather than loads a cache."""
-    from numba.core import event
-
-    class _Announce(event.Listener):
-        said = False
-
-        def on_start(self, event: Any) -> None:
-            if not self.said and event.data["dispatcher"].py_func.__module__ == kernels:
-                self.said = True
-                _LOG.warning("compiling the entropy coder (once, about 10 s) …")
-
-        def on_end(self, event: Any) -> None:
-            pass
-
-    kernels = "tngexp.coding.kernels"
-    event.register("numba:compile", _Announce())
-    from tngexp.coding import kernels as module
-
-    return module

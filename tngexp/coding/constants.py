@@ -2,22 +2,25 @@
 
 Two machines decode the same file only if these agree to the last bit, so they ship as data
 (``constants.npz``) and are never computed by floating-point code. ``python -m
-tngexp.coding.constants`` wrote that file with ``decimal``, whose arithmetic, exp and ln are
-correctly rounded; a test runs the same functions and compares, another pins the SHA-256.
+tngexp.coding.constants`` wrote that file, and the one of ``families.py``, with ``decimal``, whose
+arithmetic, exp and ln are correctly rounded; a test runs the same functions and compares, another
+pins the SHA-256.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "DIGITS",
     "EXP_BITS",
     "EXP_STEPS",
     "GRID",
@@ -32,6 +35,8 @@ __all__ = [
     "constants",
     "digest",
     "generate",
+    "round_half_even",
+    "scales",
 ]
 
 GRID = 256  # positions (component means, cell edges) are integers in units of 1/256
@@ -50,7 +55,7 @@ EXP_STEPS = 64  # logits are integers in 1/64 nat
 _EXP_ENTRIES = 1024  # down to exp(−16) ≈ 2**−23; smaller weights round to zero
 
 _FILE = Path(__file__).with_name("constants.npz")
-_DIGITS = 60
+DIGITS = 60  # of the decimal arithmetic that computes the tables
 
 
 class Constants(NamedTuple):
@@ -74,7 +79,7 @@ def constants() -> Constants:
     return Constants(*arrays)
 
 
-def digest(tables: Constants) -> str:
+def digest(tables: Iterable[NDArray[Any]]) -> str:
     """SHA-256 over the little-endian bytes of all tables, in field order."""
     sha = hashlib.sha256()
     for array in tables:
@@ -85,23 +90,21 @@ def digest(tables: Constants) -> str:
 def generate() -> Constants:
     """Compute the tables from their definitions in 60-digit decimal arithmetic (about 1 s)."""
     with localcontext() as context:
-        context.prec = _DIGITS
+        context.prec = DIGITS
         upper = [_phi(Decimal(i) / PHI_STEPS) for i in range(PHI_RANGE * PHI_STEPS + 1)]
-        half = [_round(p * 2**PHI_BITS) for p in upper]
+        half = [round_half_even(p * 2**PHI_BITS) for p in upper]
         phi = [2**PHI_BITS - p for p in reversed(half[1:])] + half
-        octave = Decimal(2).ln() / SCALE_PER_OCTAVE
-        scale = [SCALE_MIN * (octave * i).exp() for i in range(SCALE_LEVELS)]
-        edge = [
-            SCALE_MIN * (octave * (Decimal(i) + Decimal("0.5"))).exp()
-            for i in range(SCALE_LEVELS - 1)
-        ]
+        scale = scales()
+        edge = scales(Decimal("0.5"))[:-1]
         return Constants(
             phi=np.array(phi, np.int32),
-            inverse_scale=np.array([_round(2**INVERSE_BITS / (GRID * s)) for s in scale], np.int64),
+            inverse_scale=np.array(
+                [round_half_even(2**INVERSE_BITS / (GRID * s)) for s in scale], np.int64
+            ),
             half_window=np.array([int(WINDOW_SIGMAS * GRID * s) for s in scale], np.int64),
             exp=np.array(
                 [
-                    _round((Decimal(-i) / EXP_STEPS).exp() * 2**EXP_BITS)
+                    round_half_even((Decimal(-i) / EXP_STEPS).exp() * 2**EXP_BITS)
                     for i in range(_EXP_ENTRIES)
                 ],
                 np.int64,
@@ -111,10 +114,16 @@ def generate() -> Constants:
         )
 
 
+def scales(offset: Decimal = Decimal(0)) -> list[Decimal]:
+    """0.11 · 2**((i + offset)/24), i = 0 … 255, to the digits of the current decimal context."""
+    octave = Decimal(2).ln() / SCALE_PER_OCTAVE
+    return [SCALE_MIN * (octave * (i + offset)).exp() for i in range(SCALE_LEVELS)]
+
+
 def _phi(t: Decimal) -> Decimal:
     """Φ(t) for t ≥ 0: ½ + φ(t) Σ t^(2n+1)/(2n+1)!!, whose terms are all positive."""
     term, total, n = t, t, 1
-    while term > Decimal(10) ** -(_DIGITS - 10):
+    while term > Decimal(10) ** -(DIGITS - 10):
         n += 2
         term = term * t * t / n
         total += term
@@ -127,7 +136,7 @@ def _pi() -> Decimal:
 
     def arctan_of_inverse(n: int) -> Decimal:
         power, total, k = Decimal(1) / n, Decimal(0), 0
-        while power > Decimal(10) ** -(_DIGITS + 2):
+        while power > Decimal(10) ** -(DIGITS + 2):
             total += (-1) ** k * power / (2 * k + 1)
             power /= n * n
             k += 1
@@ -136,10 +145,14 @@ def _pi() -> Decimal:
     return 16 * arctan_of_inverse(5) - 4 * arctan_of_inverse(239)
 
 
-def _round(x: Decimal) -> int:
+def round_half_even(x: Decimal) -> int:
+    """Return the nearest integer, the even one of two equally near."""
     return int(x.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 if __name__ == "__main__":
-    np.savez_compressed(_FILE, **generate()._asdict())
-    print(f"{_FILE}: {digest(generate())}")
+    from tngexp.coding import families
+
+    for path, tables in ((_FILE, generate()), (families.FILE, families.generate())):
+        np.savez_compressed(path, **tables._asdict())
+        print(f"{path}: {digest(tables)}")

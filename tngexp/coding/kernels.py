@@ -3,27 +3,34 @@
 An element's alphabet is numbered j = 0 … L−1. On the integer lattice j = 0 and j = L−1 stand for
 "below" and "above" the window and j = 1 … L−2 for the symbols in it; with learned centers j is the
 symbol. Symbol j owns the frequencies [F(j), F(j+1)) of 2**PRECISION, where F(0) = 0,
-F(L) = 2**PRECISION and, with x_j the lower edge of cell j,
+F(L) = 2**PRECISION and, with x_j the lower edge of cell j and Φ the family's CDF,
 
     F(j) = ⌊ ⌊Σ_k w_k Φ((x_j − m_k)/σ_k)⌋ · (2**PRECISION − L) / 2**PRECISION ⌋ + j,
 
-which rises by at least one from each j to the next whatever the parameters are.
+which rises by at least one from each j to the next whatever the parameters are. ``inverse``,
+``half_window`` and ``nodes`` are the family's tables; ``zero`` is the half-width of the lattice's
+zero cell in 1/256 (128: plain rounding), without meaning for learned centers.
 
-This file imports numba, so nothing imports it before something is coded. All arithmetic is int64
-except the coder's state; mixing int64 with uint64 would silently become float64 in numba, hence
-the explicit casts. numba renews its cache when this file changes, not when a constant it imports
-does: touch it then.
+All arithmetic is int64 except the coder's state; mixing int64 with uint64 would silently become
+float64 in numba, hence the explicit casts. ``codebook_kernels.py`` calls ``cumulative``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
 import numpy as np
-from numba import njit, types
-from numpy.typing import NDArray
+from numba import types
 
+from tngexp.coding.compiled import (
+    Int,
+    Int32s,
+    Int64s,
+    UInt8s,
+    UInt32s,
+    UInt64s,
+    compiled,
+    read,
+    write,
+)
 from tngexp.coding.constants import GRID, INVERSE_BITS, PHI_BITS, PHI_RANGE, PHI_STEPS
 from tngexp.coding.probability import MAX_POSITION, MAX_SYMBOL, PRECISION, WEIGHT_BITS
 
@@ -34,18 +41,13 @@ __all__ = [
     "NO_ROOM",
     "OK",
     "UNDERRUN",
+    "cumulative",
     "decode_mixture",
     "decode_table",
     "mixture_intervals",
     "push",
     "table_intervals",
 ]
-
-_Int: TypeAlias = Any  # a machine integer: int64, or uint64 where it is the coder's state
-_Int32s: TypeAlias = NDArray[np.int32]
-_Int64s: TypeAlias = NDArray[np.int64]
-_UInt32s: TypeAlias = NDArray[np.uint32]
-_UInt64s: TypeAlias = NDArray[np.uint64]
 
 OK, NO_ROOM, UNDERRUN, BAD_ESCAPE, BAD_PARAMETER, BAD_SYMBOL = 0, -1, -2, -3, -4, -5
 
@@ -59,7 +61,6 @@ _CENTER = PHI_RANGE * PHI_STEPS
 _LIMIT = PHI_RANGE << INVERSE_BITS
 _SUM_SHIFT = WEIGHT_BITS + PHI_BITS - PRECISION
 _WEIGHT_SUM = 1 << WEIGHT_BITS
-_HALF_CELL = GRID // 2
 _GRID_BITS = GRID.bit_length() - 1
 _LENGTH_BITS = 5  # of an escaped value's bit length
 _MAX_LENGTH = MAX_SYMBOL.bit_length()  # 21
@@ -70,101 +71,103 @@ _RENORM_BITS = np.uint64(64 - PRECISION)
 _PRECISION = np.uint64(PRECISION)
 _SLOT_MASK = np.uint64(_TOTAL - 1)
 
-# No kernel allocates, so none needs numba's reference counting of array arguments, whose atomic
-# increments in every call of a helper would cost five sixths of the speed.
-_OPTIONS = {"error_model": "numpy", "_nrt": False}
-
-
 _int64 = types.int64
-
-
-def _read(scalar: Any, ndim: int = 1) -> Any:
-    """Type of an argument that is only read: one signature for writable and read-only arrays."""
-    return types.Array(scalar, ndim, "C", readonly=True)
-
-
-_WRITE32 = types.Array(types.uint32, 1, "C")
+_WRITE32 = write(types.uint32)
 _MIXTURE = (
-    *(_read(types.uint8, 2), _read(types.int32, 2), _read(types.int32, 2), _read(_int64)),
-    *(_read(_int64), _read(_int64), _read(types.int32)),
+    *(read(types.uint8, 2), read(types.int32, 2), read(types.int32, 2), read(_int64), _int64),
+    *(read(_int64), read(_int64), read(types.int32)),
 )
-_TABLE = (_read(types.uint32), _read(_int64), _read(_int64))
-_CURSOR = types.Array(types.uint64, 1, "C")
-_SYMBOLS = types.Array(types.int32, 1, "C")
+_TABLE = (read(types.uint32), read(_int64), read(_int64))
+_CURSOR = write(types.uint64)
+_SYMBOLS = write(types.int32)
 
 
-def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile, on import or from the cache, for these argument types; for a helper, on demand."""
-    signature = (_int64(*arguments),) if arguments else ()
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            return njit(*signature, cache=True, **_OPTIONS)(function)
-        except RuntimeError:  # no folder to keep the cache in: compile in every process
-            return njit(*signature, **_OPTIONS)(function)
-
-    return decorate
-
-
-@_compiled()
+@compiled()
 def _window(
-    i: _Int,
-    scale: NDArray[np.uint8],
-    mean: _Int32s,
-    weight: _Int32s,
-    half_window: _Int64s,
-    edges: _Int64s,
-) -> tuple[_Int, _Int, _Int]:
-    """Return (position of edge 0, alphabet size, first symbol) of element i, or size 0 if bad."""
+    i: Int,
+    scale: UInt8s,
+    mean: Int32s,
+    weight: Int32s,
+    half_window: Int64s,
+    edges: Int64s,
+    zero: Int,
+) -> tuple[Int, Int]:
+    """Return (alphabet size, first symbol) of element i, or size 0 if bad."""
     first, last, total = np.int64(1 << 40), np.int64(-(1 << 40)), np.int64(0)
     for k in range(mean.shape[1]):
         w, m, h = np.int64(weight[i, k]), np.int64(mean[i, k]), half_window[scale[i, k]]
         if w < 0 or m > MAX_POSITION or m < -MAX_POSITION:
-            return np.int64(0), np.int64(0), np.int64(0)
+            return np.int64(0), np.int64(0)
         total += w
         if w > 0:
             first, last = min(first, m - h), max(last, m + h)
     if total != _WEIGHT_SUM:
-        return np.int64(0), np.int64(0), np.int64(0)
+        return np.int64(0), np.int64(0)
     if edges.size > 0:
-        return np.int64(0), np.int64(edges.size + 1), np.int64(0)
-    low = (first + _HALF_CELL) >> _GRID_BITS
-    high = (last + _HALF_CELL) >> _GRID_BITS
-    return (low << _GRID_BITS) - _HALF_CELL - GRID, high - low + 3, low
+        return np.int64(edges.size + 1), np.int64(0)
+    low, high = _cell_of(first, zero), _cell_of(last, zero)
+    return high - low + 3, low
 
 
-@_compiled()
+@compiled()
+def _cell_of(x: Int, zero: Int) -> Int:
+    """The symbol whose cell position x lies in; one of the terms is 0."""
+    below, above = (x + zero) >> _GRID_BITS, ((x - zero) >> _GRID_BITS) + 1
+    return min(below, np.int64(0)) + max(above, np.int64(0))
+
+
+@compiled()
+def cumulative(
+    x: Int,
+    i: Int,
+    scale: UInt8s,
+    mean: Int32s,
+    weight: Int32s,
+    inverse: Int64s,
+    nodes: Int32s,
+) -> Int:
+    """Σ_k w_k Φ((x − m_k)/σ_k) of element i, times 2**(WEIGHT_BITS + PHI_BITS)."""
+    total = np.int64(0)
+    for k in range(mean.shape[1]):
+        u = (x - np.int64(mean[i, k])) * inverse[scale[i, k]]
+        u = min(max(u, np.int64(-_LIMIT)), np.int64(_LIMIT - 1))
+        node = (u >> _NODE_SHIFT) + _CENTER
+        low = np.int64(nodes[node])
+        rise = (np.int64(nodes[node + 1]) - low) * ((u >> _FRACTION_SHIFT) & _FRACTION_MASK)
+        total += np.int64(weight[i, k]) * (low + (rise >> _FRACTION_BITS))
+    return total
+
+
+@compiled()
 def _start(
-    j: _Int,
-    size: _Int,
-    base: _Int,
-    i: _Int,
-    scale: NDArray[np.uint8],
-    mean: _Int32s,
-    weight: _Int32s,
-    inverse_scale: _Int64s,
-    phi: _Int32s,
-    edges: _Int64s,
-) -> _Int:
+    j: Int,
+    size: Int,
+    low: Int,
+    i: Int,
+    scale: UInt8s,
+    mean: Int32s,
+    weight: Int32s,
+    inverse: Int64s,
+    nodes: Int32s,
+    edges: Int64s,
+    zero: Int,
+) -> Int:
     """F(j) for 0 ≤ j ≤ size."""
     if j == 0:
         return np.int64(0)
     if j == size:
         return np.int64(_TOTAL)
-    x = edges[j - 1] if edges.size > 0 else base + (j << _GRID_BITS)
-    total = np.int64(0)
-    for k in range(mean.shape[1]):
-        u = (x - np.int64(mean[i, k])) * inverse_scale[scale[i, k]]
-        u = min(max(u, np.int64(-_LIMIT)), np.int64(_LIMIT - 1))
-        node = (u >> _NODE_SHIFT) + _CENTER
-        low = np.int64(phi[node])
-        rise = (np.int64(phi[node + 1]) - low) * ((u >> _FRACTION_SHIFT) & _FRACTION_MASK)
-        total += np.int64(weight[i, k]) * (low + (rise >> _FRACTION_BITS))
+    if edges.size > 0:
+        x = edges[j - 1]
+    else:
+        symbol = low + j - 1
+        x = (symbol << _GRID_BITS) + (-zero if symbol <= 0 else zero - GRID)
+    total = cumulative(x, i, scale, mean, weight, inverse, nodes)
     return (((total >> _SUM_SHIFT) * (_TOTAL - size)) >> PRECISION) + j
 
 
-@_compiled()
-def _put_escape(excess: _Int, starts: _UInt32s, freqs: _UInt32s, n: _Int) -> _Int:
+@compiled()
+def _put_escape(excess: Int, starts: UInt32s, freqs: UInt32s, n: Int) -> Int:
     """Append excess ≥ 0 as 5 bits of length, then that many bits: Exp-Golomb in plain bits."""
     value = excess + 1
     length = np.int64(0)
@@ -180,24 +183,25 @@ def _put_escape(excess: _Int, starts: _UInt32s, freqs: _UInt32s, n: _Int) -> _In
     return n
 
 
-@_compiled(_read(types.int32), *_MIXTURE, _WRITE32, _WRITE32)
+@compiled(read(types.int32), *_MIXTURE, _WRITE32, _WRITE32)
 def mixture_intervals(
-    symbols: _Int32s,
-    scale: NDArray[np.uint8],
-    mean: _Int32s,
-    weight: _Int32s,
-    edges: _Int64s,
-    inverse_scale: _Int64s,
-    half_window: _Int64s,
-    phi: _Int32s,
-    starts: _UInt32s,
-    freqs: _UInt32s,
-) -> _Int:
+    symbols: Int32s,
+    scale: UInt8s,
+    mean: Int32s,
+    weight: Int32s,
+    edges: Int64s,
+    zero: Int,
+    inverse: Int64s,
+    half_window: Int64s,
+    nodes: Int32s,
+    starts: UInt32s,
+    freqs: UInt32s,
+) -> Int:
     """Write the intervals that code ``symbols``; return how many, NO_ROOM or BAD_…"""
     n = np.int64(0)
     room = starts.size - 2  # an escaped symbol takes three
     for i in range(symbols.size):
-        base, size, low = _window(i, scale, mean, weight, half_window, edges)
+        size, low = _window(i, scale, mean, weight, half_window, edges, zero)
         if size == 0:
             return np.int64(BAD_PARAMETER)
         symbol = np.int64(symbols[i])
@@ -210,8 +214,8 @@ def mixture_intervals(
             return np.int64(BAD_SYMBOL)
         if n >= room:
             return np.int64(NO_ROOM)
-        start = _start(j, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
-        end = _start(j + 1, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
+        start = _start(j, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
+        end = _start(j + 1, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
         starts[n] = start
         freqs[n] = end - start
         n += 1
@@ -221,16 +225,16 @@ def mixture_intervals(
     return n
 
 
-@_compiled(_read(types.int32), _read(types.int32), *_TABLE, _WRITE32, _WRITE32)
+@compiled(read(types.int32), read(types.int32), *_TABLE, _WRITE32, _WRITE32)
 def table_intervals(
-    symbols: _Int32s,
-    channels: _Int32s,
-    cdf: _UInt32s,
-    begin: _Int64s,
-    offset: _Int64s,
-    starts: _UInt32s,
-    freqs: _UInt32s,
-) -> _Int:
+    symbols: Int32s,
+    channels: Int32s,
+    cdf: UInt32s,
+    begin: Int64s,
+    offset: Int64s,
+    starts: UInt32s,
+    freqs: UInt32s,
+) -> Int:
     """Like ``mixture_intervals`` for one static table per channel."""
     n = np.int64(0)
     room = starts.size - 2
@@ -255,8 +259,8 @@ def table_intervals(
     return n
 
 
-@_compiled(_read(types.uint32), _read(types.uint32), _CURSOR, _WRITE32)
-def push(starts: _UInt32s, freqs: _UInt32s, state: _UInt64s, words: _UInt32s) -> _Int:
+@compiled(read(types.uint32), read(types.uint32), _CURSOR, _WRITE32)
+def push(starts: UInt32s, freqs: UInt32s, state: UInt64s, words: UInt32s) -> Int:
     """rANS: push intervals, last first, onto state; return the number of words written."""
     x = state[0]
     n = np.int64(0)
@@ -272,8 +276,8 @@ def push(starts: _UInt32s, freqs: _UInt32s, state: _UInt64s, words: _UInt32s) ->
     return n
 
 
-@_compiled()
-def _pop(x: _Int, start: _Int, freq: _Int, words: _UInt32s, position: _Int) -> tuple[_Int, _Int]:
+@compiled()
+def _pop(x: Int, start: Int, freq: Int, words: UInt32s, position: Int) -> tuple[Int, Int]:
     """Undo one push; return the new state (0 at the end of the data) and word position."""
     x = np.uint64(freq) * (x >> _PRECISION) + (x & _SLOT_MASK) - np.uint64(start)
     if x < _STATE_MIN:
@@ -284,8 +288,8 @@ def _pop(x: _Int, start: _Int, freq: _Int, words: _UInt32s, position: _Int) -> t
     return x, position
 
 
-@_compiled()
-def _pop_escape(x: _Int, words: _UInt32s, position: _Int) -> tuple[_Int, _Int, _Int]:
+@compiled()
+def _pop_escape(x: Int, words: UInt32s, position: Int) -> tuple[Int, Int, Int]:
     """Return (state, position, excess); a negative excess or a zero state is an error."""
     shift = np.int64(PRECISION - _LENGTH_BITS)
     length = np.int64(x & _SLOT_MASK) >> shift
@@ -300,48 +304,49 @@ def _pop_escape(x: _Int, words: _UInt32s, position: _Int) -> tuple[_Int, _Int, _
     return x, position, value + (np.int64(1) << length) - 1
 
 
-@_compiled(*_MIXTURE, _read(types.uint32), _CURSOR, _int64, _SYMBOLS)
+@compiled(*_MIXTURE, read(types.uint32), _CURSOR, _int64, _SYMBOLS)
 def decode_mixture(
-    scale: NDArray[np.uint8],
-    mean: _Int32s,
-    weight: _Int32s,
-    edges: _Int64s,
-    inverse_scale: _Int64s,
-    half_window: _Int64s,
-    phi: _Int32s,
-    words: _UInt32s,
-    cursor: _UInt64s,
-    guess: _Int,
-    symbols: _Int32s,
-) -> _Int:
+    scale: UInt8s,
+    mean: Int32s,
+    weight: Int32s,
+    edges: Int64s,
+    zero: Int,
+    inverse: Int64s,
+    half_window: Int64s,
+    nodes: Int32s,
+    words: UInt32s,
+    cursor: UInt64s,
+    guess: Int,
+    symbols: Int32s,
+) -> Int:
     """Fill ``symbols``; ``cursor`` = (state, words read). ``guess``: where the search begins."""
     x, position = cursor[0], np.int64(cursor[1])
     for i in range(symbols.size):
-        base, size, low = _window(i, scale, mean, weight, half_window, edges)
+        size, low = _window(i, scale, mean, weight, half_window, edges, zero)
         if size == 0:
             return np.int64(BAD_PARAMETER)
         slot = np.int64(x & _SLOT_MASK)
         left = guess if edges.size > 0 else min(max(1 - low, np.int64(0)), size - 1)
-        start = _start(left, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
+        start = _start(left, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
         step = 1 + (size >> 5)  # about 0.4 σ where σ is wide
         if slot >= start:  # gallop upward to an F(right) above the slot
             right = left + 1
-            end = _start(right, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
+            end = _start(right, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
             while slot >= end:
                 left, start = right, end
                 right = min(left + step, size)
                 step += step
-                end = _start(right, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
+                end = _start(right, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
         else:
             right, end = left, start
             while slot < start:
                 right, end = left, start
                 left = max(right - step, np.int64(0))
                 step += step
-                start = _start(left, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
+                start = _start(left, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
         while right - left > 1:
             middle = (left + right) >> 1
-            f = _start(middle, size, base, i, scale, mean, weight, inverse_scale, phi, edges)
+            f = _start(middle, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
             if slot >= f:
                 left, start = middle, f
             else:
@@ -362,16 +367,16 @@ def decode_mixture(
     return np.int64(OK)
 
 
-@_compiled(_read(types.int32), *_TABLE, _read(types.uint32), _CURSOR, _SYMBOLS)
+@compiled(read(types.int32), *_TABLE, read(types.uint32), _CURSOR, _SYMBOLS)
 def decode_table(
-    channels: _Int32s,
-    cdf: _UInt32s,
-    begin: _Int64s,
-    offset: _Int64s,
-    words: _UInt32s,
-    cursor: _UInt64s,
-    symbols: _Int32s,
-) -> _Int:
+    channels: Int32s,
+    cdf: UInt32s,
+    begin: Int64s,
+    offset: Int64s,
+    words: UInt32s,
+    cursor: UInt64s,
+    symbols: Int32s,
+) -> Int:
     """Like ``decode_mixture`` for one static table per channel."""
     x, position = cursor[0], np.int64(cursor[1])
     for i in range(symbols.size):

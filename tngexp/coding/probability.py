@@ -1,6 +1,7 @@
 """Integer probabilities: what the networks predict, on the grids the entropy coder works with.
 
-The distribution of an element is Σ_k w_k N(m_k, σ_k) relative to its own location, in integers:
+The distribution of an element is Σ_k w_k N(m_k, σ_k) relative to its own location, or a mixture of
+another family (``families.py``), in integers:
 
 - ``scale``: index i of σ_i = 0.11 · 2^(i/24), i = 0 … 255 (0.11 … 173.7);
 - ``mean``: m in 1/256;
