@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tngexp.coding.codebook import codebook_tables
 from tngexp.coding.coder import Decoder, Encoder, symbols_checksum
 from tngexp.coding.container import (
     Container,
@@ -33,6 +34,7 @@ __all__ = [
     "Encoder",
     "Tables",
     "build_tables",
+    "codebook_tables",
     "fingerprint",
     "index_to_quality",
     "quality_to_index",
