@@ -121,13 +121,21 @@ class CodecOutput(NamedTuple):
 class Transform(nn.Module):
     """An analysis transform and its synthesis transform, chosen together as ``encoder=…``.
 
-    Final subclasses set the two modules and the two numbers in ``__init__``.
+    Final subclasses set the two modules and the three numbers in ``__init__``.
+
+    ``reach`` is how far the modules look, per side and axis, in latent positions rounded up: the
+    largest distance from the stride × stride cell of a latent position to a pixel its analysis
+    sees, and from such a cell to a latent position its synthesis sees. Padding at the border of
+    an image adds nothing. Large images are coded in windows with a margin of ``reach``, which
+    must therefore not be too small; the modules must also commute with shifts of whole latent
+    positions. None leaves it to be measured when the first such image is coded.
     """
 
     analysis: nn.Module  # (B, 3, H, W) → (B, M, H/stride, W/stride)
     synthesis: nn.Module  # (B, M, H/stride, W/stride) → (B, 3, H, W)
     stride: int  # image pixels per latent position, per axis
     latent_channels: int  # M
+    reach: int | None = None  # latent positions seen beyond one's own cell, per side
 
 
 class HyperTransform(nn.Module):

@@ -32,6 +32,11 @@ class AttentionTransform(Transform):
         require_positive("encoder (attention)", N=N, M=M)
         self.stride = 16
         self.latent_channels = M
+        # The synthesis looks further. From pixels 0 … 15 of a cell, with the steps that
+        # `residual_synthesis` explains and 3 more positions for each gate: -1 … 8 at H/2,
+        # -3 … 6 at H/4, -6 … 7 at H/8, -6 … 6 at H/16 and, with a block and a gate, -11 … 11.
+        # The analysis sees 117 pixels, less than 8 cells.
+        self.reach = 11
         to_latent = conv(N, M, 3)
         init_weights(to_latent)
         self.analysis = nn.Sequential(  # (B, 3, H, W)

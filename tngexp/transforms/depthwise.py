@@ -54,6 +54,10 @@ class DepthwiseTransform(Transform):
         )
         self.stride = 16
         self.latent_channels = M
+        # A block looks one 8×8 cell away. n of them see, with the stem, 8·n + 4 pixels beyond the
+        # two cells of a latent position: ⌈(2·n + 1) / 4⌉ positions. On the way back the head looks
+        # one cell away as well: ⌈(n + 1) / 2⌉ positions. Both are ⌊n / 2⌋ + 1.
+        self.reach = max(blocks_analysis, blocks_synthesis) // 2 + 1
         # The blocks before `down` and after `up` look beyond a cell, so the 2×2 (un)shuffles need
         # no overlap of their own: a 2×2 convolution is an unshuffle followed by a 1×1 one.
         down = nn.Conv2d(N, M, 2, stride=2)

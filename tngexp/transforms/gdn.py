@@ -29,6 +29,9 @@ class GDNTransform(Transform):
         require_positive("encoder (gdn)", N=N, M=M)
         self.stride = 16
         self.latent_channels = M
+        # Strided 5×5 layers add 2, 4, 8 and 16 pixels: 30, less than 2 cells. Backwards, pixels
+        # 0 … 15 of a cell see -1 … 8, -1 … 5, -1 … 3 and at last -1 … 2 of the inputs.
+        self.reach = 2
         self.analysis = nn.Sequential(  # (B, 3, H, W)
             conv(3, N),  # (B, N, H/2, W/2)
             GDN(N),

@@ -35,6 +35,10 @@ class PyramidTransform(Transform):
         require_positive("encoder (pyramid)", N=N, M=M)
         self.stride = 16
         self.latent_channels = M
+        # The way through all stages is the longest. A residual block adds 2 positions, a
+        # downsampling 1 before it doubles and 1 after, to the last layer's 1 at H/16: 9 at H/8,
+        # 25 at H/4, 57 at H/2 and 121 pixels, less than 8 cells. The synthesis sees 7.
+        self.reach = 8
         self.analysis = _PyramidAnalysis(N, M)
         self.synthesis = residual_synthesis(N, M)
 

@@ -20,7 +20,12 @@ def image_head(channels: int) -> nn.Sequential:
 
 
 def residual_synthesis(N: int, M: int) -> nn.Sequential:
-    """(B, M, h, w) → (B, 3, 16h, 16w) (Cheng et al. 2020, figure 4, right)."""
+    """(B, M, h, w) → (B, 3, 16h, 16w) (Cheng et al. 2020, figure 4, right).
+
+    It reaches 7 latent positions: pixels 0 … 15 of a cell see -1 … 8 of the head's input, at H/2;
+    a residual block adds 2 on each side, and an upsampling 1 before it halves and 1 after, to
+    -3 … 6 at H/4, -4 … 5 at H/8, -5 … 5 at H/16 and, with the first block, -7 … 7.
+    """
     return nn.Sequential(
         ResidualBlock(M),
         ResidualUp(M, N),
@@ -50,6 +55,10 @@ class ResidualTransform(Transform):
         require_positive("encoder (residual)", N=N, M=M)
         self.stride = 16
         self.latent_channels = M
+        # The synthesis looks further. In the analysis a residual block adds 2 positions, a
+        # downsampling 1 before it doubles and 1 after, to the last layer's 1 at H/8: 9 at H/4,
+        # 25 at H/2 and 57 pixels, less than 4 cells.
+        self.reach = 7
         last = conv(N, M, 3)
         init_weights(last)
         self.analysis = nn.Sequential(  # (B, 3, H, W)
