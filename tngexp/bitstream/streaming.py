@@ -8,20 +8,29 @@ nothing is coded twice, unlike with overlapping tiles that are blended.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tngexp.bitstream.reach import measure_reach
 from tngexp.rate.base import Rate
-from tngexp.types import Transform
+from tngexp.types import ConfigError, Transform
 
-__all__ = ["HALO", "analyse", "synthesise"]
+__all__ = ["analyse", "synthesise"]
 
-HALO = 12
-"""Margin in latent positions; the widest transform (attention) reaches 11. A test measures it."""
+_SIDE = 120
+"""Latent positions of a window's side, margins included: 1,920 pixels at stride 16."""
 
-_WINDOW = 96  # latent positions a window contributes, 1536 pixels: 1.5 × work for its halo
+
+class _Span(NamedTuple):
+    """Latent positions along one axis: those a window contributes, and all that it computes."""
+
+    start: int
+    stop: int
+    first: int  # start less the margin, within the latent
+    last: int
 
 
 @torch.no_grad()
@@ -31,17 +40,18 @@ def analyse(
     """The scaled latent (1, M, h, w), on the CPU, of a uint8 image (3, H, W).
 
     The image is padded to multiples of ``stride`` by repeating its border.
+
+    Raises:
+        ConfigError: if the image takes windows and the transform cannot be computed in windows.
     """
     unit = transform.stride
     height, width = (-(-size // stride) * stride for size in rgb.shape[-2:])
     rows, columns = height // unit, width // unit
     device = next(transform.parameters()).device
     y = torch.empty(1, transform.latent_channels, rows, columns)
-    for (top, bottom), (left, right) in _windows(rows, columns):
-        (top_, bottom_), (left_, right_) = (
-            _with_halo(top, bottom, rows),
-            _with_halo(left, right, columns),
-        )
+    for (top, bottom, top_, bottom_), (left, right, left_, right_) in _windows(
+        transform, rows, columns
+    ):
         window = _crop_padded(rgb, top_ * unit, bottom_ * unit, left_ * unit, right_ * unit)
         x = window.to(device).unsqueeze(0).float() / 255
         x = x.contiguous(memory_format=torch.channels_last)
@@ -61,16 +71,18 @@ def synthesise(
     width: int,
     quality: Tensor | None,
 ) -> Tensor:
-    """The uint8 image (3, height, width) of a decoded latent (1, M, h, w)."""
+    """The uint8 image (3, height, width) of a decoded latent (1, M, h, w).
+
+    Raises:
+        ConfigError: if the image takes windows and the transform cannot be computed in windows.
+    """
     unit = transform.stride
     rows, columns = y_hat.shape[-2:]
     device = next(transform.parameters()).device
     rgb = torch.empty(3, height, width, dtype=torch.uint8)
-    for (top, bottom), (left, right) in _windows(rows, columns):
-        (top_, bottom_), (left_, right_) = (
-            _with_halo(top, bottom, rows),
-            _with_halo(left, right, columns),
-        )
+    for (top, bottom, top_, bottom_), (left, right, left_, right_) in _windows(
+        transform, rows, columns
+    ):
         window = rate.unscale(y_hat[:, :, top_:bottom_, left_:right_].to(device), quality)
         x_hat = transform.synthesis(window.contiguous(memory_format=torch.channels_last))[0]
         x_hat = x_hat[
@@ -87,20 +99,52 @@ def synthesise(
     return rgb
 
 
-def _windows(rows: int, columns: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    for vertical in _spans(rows):
-        for horizontal in _spans(columns):
+def _windows(transform: Transform, rows: int, columns: int) -> Iterator[tuple[_Span, _Span]]:
+    # What fits one window never needs the reach, and no transform is too far-sighted for it.
+    halo = _reach(transform) if max(rows, columns) > _SIDE else 0
+    for vertical in _spans(rows, halo):
+        for horizontal in _spans(columns, halo):
             yield vertical, horizontal
 
 
-def _spans(length: int) -> list[tuple[int, int]]:
-    if length <= _WINDOW + 2 * HALO:  # one window then costs no more than any other
-        return [(0, length)]
-    return [(start, min(start + _WINDOW, length)) for start in range(0, length, _WINDOW)]
+def _spans(length: int, halo: int) -> list[_Span]:
+    if length <= _SIDE:
+        return [_Span(0, length, 0, length)]
+    step = _contributed(halo)
+    return [
+        _Span(start, stop, max(start - halo, 0), min(stop + halo, length))
+        for start in range(0, length, step)
+        for stop in [min(start + step, length)]
+    ]
 
 
-def _with_halo(start: int, stop: int, length: int) -> tuple[int, int]:
-    return max(start - HALO, 0), min(stop + HALO, length)
+def _contributed(halo: int) -> int:
+    """Latent positions a window contributes per axis.
+
+    Margins are computed twice. Up to a reach of 20 a window keeps the size that images without
+    windows may have; beyond, it grows, so that the work stays below (6/4)² of the image's own.
+    """
+    return max(_SIDE - 2 * halo, 4 * halo)
+
+
+def _reach(transform: Transform) -> int:
+    """The transform's reach; measured once where it does not declare one."""
+    reach = transform.reach
+    if reach is None:
+        try:
+            reach = transform.reach = measure_reach(transform)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}. Images above {_SIDE * transform.stride} pixels a side are coded in "
+                "windows, which only a transform of limited reach allows: set `reach` in its "
+                "__init__ to the latent positions it sees per side, or code smaller images"
+            ) from error
+    if isinstance(reach, bool) or not isinstance(reach, int) or reach < 0:
+        raise ConfigError(
+            f"{type(transform).__name__}: `reach` must be a whole number of latent positions, "
+            f"0 or more, not {reach!r}; set it in its __init__, or to None to have it measured"
+        )
+    return reach
 
 
 def _crop_padded(rgb: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
