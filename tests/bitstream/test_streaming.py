@@ -9,6 +9,7 @@ import pytest
 import torch
 from bitstream.toys import UNIT, Toy, WholeImage, holes
 from support import options, photo
+from torch import nn
 
 from tngexp.bitstream import streaming
 from tngexp.bitstream.coder import ImageCoder
@@ -73,6 +74,23 @@ def test_a_smaller_margin_leaves_seams(distance: int, margin: int) -> None:
     latent, pixels = _largest_steps(toy, (180 * UNIT, 130 * UNIT))
     assert latent > 1e-2
     assert pixels > 1
+
+
+@torch.no_grad()
+def test_windows_of_nothing_but_padding() -> None:
+    """With a small margin the last windows may lie beyond the image."""
+    toy = Toy(holes(1), holes(1))
+    height, width, padded = 65 * UNIT - 1, 66 * UNIT + 1, 128 * UNIT
+    rgb = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    x = nn.functional.pad(
+        rgb[None].float() / 255, (0, padded - width, 0, padded - height), mode="replicate"
+    )
+    y = analyse(toy, FixedRate(0.01), rgb, padded, None)
+    whole = toy.analysis(x)
+    torch.testing.assert_close(y, whole, atol=1e-6, rtol=1e-6)
+    expected = toy.synthesis(whole)[0, :, :height, :width].clamp(0, 1).mul(255).round()
+    pixels = synthesise(toy, FixedRate(0.01), whole, height, width, None)
+    assert (pixels - expected).abs().max() <= 1
 
 
 def test_what_sees_everything_codes_images_of_one_window() -> None:

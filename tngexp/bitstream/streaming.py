@@ -100,7 +100,7 @@ def synthesise(
 
 
 def _windows(transform: Transform, rows: int, columns: int) -> Iterator[tuple[_Span, _Span]]:
-    # What fits one window never needs the reach, and no transform is too far-sighted for it.
+    # An image of one window needs no reach: even a transform that sees everything codes it.
     halo = _reach(transform) if max(rows, columns) > _SIDE else 0
     for vertical in _spans(rows, halo):
         for horizontal in _spans(columns, halo):
