@@ -104,7 +104,7 @@ def make_step(
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=reduced()):
             quality = codec.rate.sample(batch)
-            terms = loss(model(x, quality), x, codec.rate.lmbda(quality))
+            terms = loss(model(x, quality), x, quality)
         terms.loss.backward()
         torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         optimizer.step()

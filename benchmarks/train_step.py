@@ -65,7 +65,7 @@ def our_step(N: int, M: int, precision: str, device: torch.device) -> Step:
         x = (batch.float() / 255).to(memory_format=torch.channels_last)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            terms = loss(codec(x, None), x, codec.rate.lmbda(None))
+            terms = loss(codec(x, None), x, None)
         terms.loss.backward()
         nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()

@@ -106,10 +106,13 @@ def test_experiments_override_groups_and_yield_to_the_command_line(tmp_path: Pat
     assert config["trainer"]["max_steps"] == 8
 
 
-def test_lambda_reaches_the_rate() -> None:
-    assert plain("loss.lmbda=0.5")["rate"]["lmbda"] == 0.5
-    config = plain("rate=variable", "loss=mse")
-    assert config["rate"]["lmbda_max"] == config["loss"]["lmbda_max"] == 0.0483
+def test_lambda_is_the_losss_alone() -> None:
+    for rate in options("rate"):
+        config = plain(f"rate={rate}", "loss=mse", "loss.lmbda=0.5")
+        assert not [key for key in config["rate"] if "lmbda" in key]
+        loss = build(config["loss"], trusted=True)
+        assert float(loss.lmbda(None)) == 0.5
+        assert loss.lmbda_max == 0.0483
 
 
 def test_components_say_what_they_build() -> None:

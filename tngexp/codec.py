@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tngexp.build import build
+from tngexp.legacy import modernise
 from tngexp.priors.base import Prior
 from tngexp.quantizers.base import Quantizer
 from tngexp.rate.base import Rate
@@ -34,7 +35,7 @@ class Codec(nn.Module):
         transform: analysis and synthesis transform.
         quantizer: latent to symbols and back.
         prior: bits of the symbols.
-        rate: λ and gains for a quality.
+        rate: gains for a quality.
 
     Attributes:
         stride: pixels per position of the coarsest latent; sizes are padded to multiples of it.
@@ -60,6 +61,7 @@ class Codec(nn.Module):
         Raises:
             ConfigError: when a part is missing, unknown, or refuses its arguments.
         """
+        config = modernise(config)
         missing = [part for part in _PARTS if part not in config]
         if missing:
             raise ConfigError(f"the codec's configuration lacks {', '.join(missing)}")

@@ -56,13 +56,16 @@ def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Co
 
     Args:
         state_dict: ``model.state_dict()`` of CompressAI ≥ 1.2.
-        lmbda: λ the model was trained with, kept for the record.
+        lmbda: λ the model was trained with, kept in the codec's description for the record.
 
     Raises:
         InteropError: naming what is missing or unexpected.
     """
-    config, renames = _describe(state_dict, lmbda)
+    config, renames = _describe(state_dict)
     codec = Codec.from_config(config)
+    assert codec.config is not None
+    # Where tngexp.objective finds the λ of a codec that no training of ours has written.
+    codec.config["rate"]["lmbda"] = lmbda
     weights = _rename(state_dict, renames)
     # Symbol 0 sits at the density's median, the middle one of CompressAI's three quantiles.
     weights[renames["entropy_bottleneck."] + "location"] = state_dict[
@@ -118,9 +121,7 @@ def _convert(source: Path, target: Path, lmbda: float) -> None:
     save(from_compressai(state_dict, lmbda), target)
 
 
-def _describe(
-    state_dict: Mapping[str, Tensor], lmbda: float
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _describe(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         channels_n = state_dict["g_a.0.weight"].shape[0]
         channels_m = state_dict["g_a.6.weight"].shape[0]
@@ -168,7 +169,7 @@ def _describe(
         },
         "quantizer": {"_target_": "tngexp.quantizers.mixed.Mixed"},
         "prior": prior,
-        "rate": {"_target_": "tngexp.rate.fixed.FixedRate", "lmbda": lmbda},
+        "rate": {"_target_": "tngexp.rate.fixed.FixedRate"},
     }
     return config, renames
 

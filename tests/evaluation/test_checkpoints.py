@@ -19,23 +19,29 @@ from tngexp.io import CheckpointError
 def run(tmp_path: Path, make_codec: Callable[..., Codec]) -> Callable[..., Path]:
     """Writes the best checkpoint of a run and returns the run's folder."""
 
-    def run(name: str, lmbda: float = 1.0, steps: int = 100, **options: Any) -> Path:
+    def run(
+        name: str, lmbda: float = 1.0, steps: int = 100, old: bool = False, **options: Any
+    ) -> Path:
         folder = tmp_path / name
         path = folder / "checkpoints" / "best.ckpt"
         path.parent.mkdir(parents=True)
         codec = make_codec(**options).eval()
         assert codec.config is not None
-        if not codec.rate.variable:
-            codec.config["rate"]["lmbda"] = lmbda
+        rate = codec.config["rate"]
+        if old:  # λ lay in the rate, and there was no objective
+            rate["lmbda"] = lmbda
         checkpoint(codec, path)
         content = torch.load(path, weights_only=True)
         content["tngexp"]["config"] = {
             "name": f"gmm-mse-loss.lmbda={lmbda}",
             "run_dir": str(folder),
             "loss": {"lmbda": lmbda},
-            "rate": codec.config["rate"],
+            "rate": rate,
             "trainer": {"max_steps": steps},
         }
+        if not old:
+            content["tngexp"]["objective"] = {"distortion": "mse", "lmbda": lmbda}
+            content["tngexp"]["config"] |= {"init_parts": "all", "freeze": []}
         torch.save(content, path)
         return folder
 
@@ -62,6 +68,18 @@ def test_runs_that_differ_in_lmbda_form_one_curve(run: Callable[..., Path], tmp_
     assert [model.curve for model in models] == ["sweep", "sweep", "longer"]
     assert [model.setting(None) for model in models] == ["λ=0.01", "λ=0.02", "λ=0.01"]
     assert {model.curve for model in load_models([tmp_path / "sweep"])} == {"gmm-mse"}
+
+
+def test_runs_of_an_earlier_version_are_points_of_the_same_curve(
+    run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run("sweep/0", lmbda=0.01, old=True)
+    run("sweep/1", lmbda=0.02, old=True)
+    run("sweep/2", lmbda=0.03)
+    models = load_models([tmp_path / "sweep"])
+    assert {model.curve for model in models} == {"gmm-mse"}
+    assert [model.setting(None) for model in models] == ["λ=0.01", "λ=0.02", "λ=0.03"]
+    assert len({model.config_sha256 for model in models}) == 1
 
 
 def test_curves_can_be_named(run: Callable[..., Path]) -> None:

@@ -7,7 +7,7 @@ import torch
 from piq import multi_scale_ssim
 from pytorch_msssim import ms_ssim as reference_ms_ssim
 
-from tngexp.losses import MixedLoss, MSELoss, MSSSIMLoss, RateDistortionLoss
+from tngexp.losses import Distortion, MixedLoss, MSELoss, MSSSIMLoss, RateDistortionLoss
 from tngexp.losses.msssim import differentiable_ms_ssim
 from tngexp.types import CodecOutput, ConfigError
 
@@ -24,31 +24,60 @@ def sample(side: int = SIDE) -> tuple[torch.Tensor, CodecOutput]:
 
 def test_mse_loss_is_rate_plus_lambda_times_scaled_error() -> None:
     x, output = sample(32)
-    lmbda = torch.tensor([0.01, 0.04])
-    terms = MSELoss(**LADDER)(output, x, lmbda)
+    quality = torch.tensor([0.0, 1.0])
+    terms = MSELoss(lmbda=1.0, lmbda_min=0.01, lmbda_max=0.04)(output, x, quality)
     bpp = output.bits() / 32**2
     mse = (x - output.x_hat).square().flatten(1).mean(1)
+    lmbda = torch.tensor([0.01, 0.04])
     torch.testing.assert_close(terms.loss, (bpp + lmbda * 255**2 * mse).mean())
+    torch.testing.assert_close(terms.lmbda, lmbda.mean())
     torch.testing.assert_close(terms.bpp, bpp.mean().detach())
     torch.testing.assert_close(terms.y_bpp + terms.z_bpp, terms.bpp)
-    torch.testing.assert_close(terms.mse, mse.mean().detach())
-    assert terms.ms_ssim is None
+    torch.testing.assert_close(terms.terms, {"mse": mse.mean().detach()})
+
+
+def test_lambda_is_one_number_or_a_geometric_scale_of_quality() -> None:
+    loss = MSELoss(lmbda=0.3, lmbda_min=0.001, lmbda_max=0.1)
+    torch.testing.assert_close(loss.lmbda(None), torch.tensor(0.3))
+    got = loss.lmbda(torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(got, torch.tensor([0.001, 0.01, 0.1]))
+
+
+def test_a_loss_of_the_users_own_has_terms_of_any_name() -> None:
+    class Mine(RateDistortionLoss):
+        def __init__(self) -> None:
+            super().__init__(**LADDER)
+            self.network = torch.nn.Conv2d(3, 3, 1)
+
+        def distortion(self, x: torch.Tensor, x_hat: torch.Tensor) -> Distortion:
+            far = (self.network(x) - self.network(x_hat)).abs().mean((1, 2, 3))
+            return Distortion(far, {"far": far, "loss": far})
+
+    x, output = sample(32)
+    loss = Mine().to(torch.float64).float()  # the network follows
+    terms = loss(output, x, None)
+    assert not terms.terms["far"].requires_grad
+    scalars = terms.scalars()
+    assert scalars["far"] == terms.distortion
+    assert scalars["loss"] is terms.loss  # a term hides no field
+    assert all(value.dim() == 0 for value in scalars.values())
 
 
 def test_ms_ssim_loss_agrees_with_pytorch_msssim() -> None:
     x, output = sample()
-    terms = MSSSIMLoss(**LADDER)(output, x, torch.tensor(8.0))
+    terms = MSSSIMLoss(**LADDER)(output, x, None)
     expected = 1 - reference_ms_ssim(x, output.x_hat.clamp(0, 1), data_range=1.0)
     torch.testing.assert_close(terms.distortion, expected.detach(), atol=1e-4, rtol=0)
 
 
 def test_mixed_loss_is_the_weighted_sum() -> None:
     x, output = sample()
-    lmbda = torch.tensor(8.0)
-    mixed = MixedLoss(**LADDER, mse_weight=0.25, msssim_weight=0.75)(output, x, lmbda)
-    mse = MSELoss(**LADDER)(output, x, lmbda).distortion
-    msssim = MSSSIMLoss(**LADDER)(output, x, lmbda).distortion
-    torch.testing.assert_close(mixed.distortion, 0.25 * mse + 0.75 * msssim)
+    mixed = MixedLoss(**LADDER, mse_weight=0.25, msssim_weight=0.75)(output, x, None)
+    mse = MSELoss(**LADDER)(output, x, None)
+    msssim = MSSSIMLoss(**LADDER)(output, x, None)
+    expected = 0.25 * mse.distortion + 0.75 * msssim.distortion
+    torch.testing.assert_close(mixed.distortion, expected)
+    torch.testing.assert_close(mixed.terms, {**msssim.terms, **mse.terms})
 
 
 @pytest.mark.parametrize(
@@ -59,11 +88,10 @@ def test_mixed_loss_is_the_weighted_sum() -> None:
 def test_only_the_loss_carries_gradients_and_they_are_float32(loss: RateDistortionLoss) -> None:
     x, output = sample()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = loss(output, x, torch.tensor(1.0))
+        terms = loss(output, x, None)
     assert terms.loss.dtype == torch.float32
-    assert [t.requires_grad for t in terms if t is not None] == [True] + [False] * (
-        sum(t is not None for t in terms) - 1
-    )
+    assert [name for name, value in terms.scalars().items() if value.requires_grad] == ["loss"]
+    assert not loss.state_dict()
     terms.loss.backward()
     assert output.x_hat.grad is not None
     assert output.y_bits.grad is not None
@@ -73,9 +101,7 @@ def test_only_the_loss_carries_gradients_and_they_are_float32(loss: RateDistorti
 def test_overshooting_pixels_are_pulled_back() -> None:
     x, output = sample()
     x_hat = (output.x_hat.detach() * 0 + 1.5).requires_grad_()
-    MSSSIMLoss(**LADDER)(
-        CodecOutput(x_hat, output.y_bits, None), x, torch.tensor(1.0)
-    ).loss.backward()
+    MSSSIMLoss(**LADDER)(CodecOutput(x_hat, output.y_bits, None), x, None).loss.backward()
     assert x_hat.grad is not None
     assert (x_hat.grad > 0).any()
     assert not (x_hat.grad < 0).any()
@@ -83,15 +109,20 @@ def test_overshooting_pixels_are_pulled_back() -> None:
 
 def test_balance_divides_by_a_power_of_lambda() -> None:
     x, output = sample(32)
-    lmbda = torch.tensor(4.0)
-    plain = MSELoss(**LADDER)(output, x, lmbda)
-    balanced = MSELoss(**LADDER, balance=0.5)(output, x, lmbda)
+    ladder = LADDER | {"lmbda": 4.0}
+    plain = MSELoss(**ladder)(output, x, None)
+    balanced = MSELoss(**ladder, balance=0.5)(output, x, None)
     torch.testing.assert_close(balanced.loss, plain.loss / 2)
 
 
 def test_bad_options_are_named() -> None:
     with pytest.raises(ConfigError, match=r"loss\.lmbda must be positive"):
         MSELoss(lmbda=0.0, lmbda_min=1.0, lmbda_max=2.0)
+    with pytest.raises(ConfigError, match=r"loss\.lmbda must be positive"):
+        MSELoss(lmbda=float("nan"), lmbda_min=1.0, lmbda_max=2.0)
+    for low in (2.0, 3.0):
+        with pytest.raises(ConfigError, match=rf"lmbda_min={low} must be below loss.lmbda_max=2"):
+            MSELoss(lmbda=1.0, lmbda_min=low, lmbda_max=2.0)
     with pytest.raises(ConfigError, match="both zero"):
         MixedLoss(**LADDER, mse_weight=0.0, msssim_weight=0.0)
 

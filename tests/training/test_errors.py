@@ -66,6 +66,8 @@ def command(
         (["loss.lmbda=0"], ["loss.lmbda must be positive"]),
         (["loss.lmbda=-1"], ["loss.lmbda must be positive"]),
         (["loss.lmbda=high"], ["loss.lmbda='high' must be a positive number"]),
+        (["+rate.lmbda=0.1"], ["rate.lmbda is not an option", "Set loss.lmbda"]),
+        (["loss.lmbda_min=1"], ["loss.lmbda_min=1 must be below loss.lmbda_max=0.0483"]),
         (["rate=variable", "loss.lmbda_min=0"], ["lmbda_min", "must be positive"]),
         (["data.crop=100"], ["data.crop=100", "multiple of 64", "data.crop=128"]),
         (

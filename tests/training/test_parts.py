@@ -170,8 +170,9 @@ def test_copied_checkpoint_survives_a_new_original(tmp_path: Any) -> None:
 
 
 def test_lambda_is_not_architecture() -> None:
-    one = {"rate": {"_target_": "a", "lmbda": 1}, "transform": {"N": 8}}
-    two = {"rate": {"_target_": "a", "lmbda": 2}, "transform": {"N": 8}}
+    rate = {"_target_": "tngexp.rate.fixed.FixedRate"}
+    one = {"rate": {**rate, "lmbda": 1}, "transform": {"N": 8}}  # as earlier versions wrote it
+    two: dict[str, Any] = {"rate": rate, "transform": {"N": 8}}
     assert architecture_difference(one, two) == []
     two["transform"] = {"N": 16}
     assert architecture_difference(one, two) == ["encoder.N: 8 in the checkpoint, 16 now"]
@@ -180,7 +181,7 @@ def test_lambda_is_not_architecture() -> None:
 def test_error_panel_is_amplified_and_centred() -> None:
     x = torch.full((3, 4, 5), 0.5)
     result = ImageResult(
-        None, 1.0, 1.0, 0.5, 0.5, 0.1, 0.01, 30.0, math.nan, x, x + 0.05, torch.zeros(2)
+        None, 1.0, 1.0, 0.5, 0.5, 0.1, {}, 0.01, 30.0, math.nan, x, x + 0.05, torch.zeros(2)
     )
     row = comparison_row(result)
     right = row.getpixel((2 * (5 + 4) + 2, 16 + 2))

@@ -14,6 +14,8 @@ import numpy as np
 
 from tngexp.codec import Codec
 from tngexp.io import CheckpointError, load, locate, read_checkpoint
+from tngexp.legacy import modernise, modernise_run
+from tngexp.objective import objective
 
 __all__ = ["Model", "find_checkpoints", "load_models"]
 
@@ -87,9 +89,10 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
 
 
 def _model(entry: _Loaded, label: str) -> Model:
-    path, codec, _ = entry
+    path, codec, checkpoint = entry
     assert codec.config is not None
-    lmbda = None if codec.rate.variable else codec.config["rate"].get("lmbda")
+    trained_for = objective(checkpoint["tngexp"])
+    lmbda = None if codec.rate.variable or trained_for is None else trained_for.lmbda
     digest = hashlib.sha256()
     for name, tensor in sorted(codec.state_dict().items()):
         digest.update(name.encode())
@@ -103,15 +106,12 @@ def _identity(entry: _Loaded) -> str:
     if codec.rate.variable:
         return str(path)
     content = checkpoint["tngexp"]
-    config = content.get("config") or {"codec": content["codec"]}
-    config = {key: value for key, value in config.items() if key not in _OF_A_RUN}
-    return _hash(_without_lmbda(config))
-
-
-def _without_lmbda(config: Any) -> Any:
-    if not isinstance(config, Mapping):
-        return config
-    return {k: _without_lmbda(v) for k, v in config.items() if k != "lmbda"}
+    if not content.get("config"):
+        return _hash(modernise(content["codec"]))
+    config = modernise_run(content["config"])
+    kept = {key: value for key, value in config.items() if key not in _OF_A_RUN}
+    kept["loss"] = {key: value for key, value in config["loss"].items() if key != "lmbda"}
+    return _hash(kept)
 
 
 def _labels(loaded: Sequence[_Loaded]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Training objectives R + λ·D: pure functions of what the codec returned."""
+"""Training objectives R + λ·D of what the codec returned; they own λ."""
 
 from __future__ import annotations
 

@@ -46,4 +46,4 @@ class MixedLoss(RateDistortionLoss):
         mse = mean_squared_error(x, x_hat)
         similarity = differentiable_ms_ssim(x, x_hat)
         total = self.msssim_weight * (1 - similarity) + self.mse_weight * 255.0**2 * mse
-        return Distortion(total, mse.detach(), similarity.detach())
+        return Distortion(total, {"mse": mse, "ms_ssim": similarity})

@@ -22,4 +22,4 @@ class MSELoss(RateDistortionLoss):
 
     def distortion(self, x: Tensor, x_hat: Tensor) -> Distortion:
         mse = mean_squared_error(x, x_hat)
-        return Distortion(255.0**2 * mse, mse, None)
+        return Distortion(255.0**2 * mse, {"mse": mse})

@@ -59,8 +59,8 @@ class MSSSIMLoss(RateDistortionLoss):
 
     def distortion(self, x: Tensor, x_hat: Tensor) -> Distortion:
         similarity = differentiable_ms_ssim(x, x_hat)
-        mse = mean_squared_error(x, x_hat).detach()
-        return Distortion(1 - similarity, mse, similarity.detach())
+        mse = mean_squared_error(x, x_hat.detach())  # to be logged only
+        return Distortion(1 - similarity, {"mse": mse, "ms_ssim": similarity})
 
 
 class _Contrast(torch.autograd.Function):

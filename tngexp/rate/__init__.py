@@ -1,4 +1,4 @@
-"""Rate control: one λ, or gain vectors that cover the whole RD curve with one training."""
+"""Rate control: one rate, or gain vectors that cover the whole RD curve with one training."""
 
 from __future__ import annotations
 

@@ -11,17 +11,15 @@ __all__ = ["Rate"]
 
 
 class Rate(nn.Module, ABC):
-    """Maps a quality in [0, 1] to λ and to the gains around the quantizer.
+    """Maps a quality in [0, 1] to the gains around the quantizer.
+
+    λ is not known here: it is what the gains are trained for, and the loss's.
 
     Attributes:
         variable: whether the quality means anything.
     """
 
     variable: bool
-
-    @abstractmethod
-    def lmbda(self, quality: Tensor | None) -> Tensor:
-        """λ for each image: (B,) for a (B,) quality, a scalar for ``None``."""
 
     @abstractmethod
     def sample(self, batch: int, generator: torch.Generator | None = None) -> Tensor | None:

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from tngexp.io import CheckpointError, read_checkpoint
+from tngexp.legacy import modernise
 
 __all__ = [
     "PREVIOUS",
@@ -100,16 +101,17 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def architecture_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Where two codec configurations disagree on the shape of the model, one line per key.
+    """Where two codec configurations disagree, one line per key.
 
-    λ is not architecture: a checkpoint may be trained on for another rate.
+    λ is not architecture, not even in files of earlier versions, which have it in the rate: a
+    checkpoint may be trained on for another rate.
     """
-    left, right = _flatten(stored), _flatten(wanted)
+    left, right = _flatten(modernise(stored)), _flatten(wanted)
     return [
         f"{_option(key)}: {left.get(key, 'absent')} in the checkpoint, "
         f"{right.get(key, 'absent')} now"
         for key in sorted(left.keys() | right.keys())
-        if left.get(key) != right.get(key) and "lmbda" not in key
+        if left.get(key) != right.get(key)
     ]
 
 

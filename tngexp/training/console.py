@@ -22,6 +22,8 @@ _WARNINGS = (
     r".*is smaller than the logging interval",
     # The GPU that is there is chosen by trainer.accelerator, not by this warning.
     r".*GPU available but not used",
+    # A network inside of a loss is in evaluation mode on purpose.
+    r".*module\(s\) in eval mode at the start of training",
     # torch deprecated what Lightning's own pytree helper uses.
     r".*isinstance\(treespec, LeafSpec\)",
     # torch's own, about the order Lightning calls the two in when a step is skipped.

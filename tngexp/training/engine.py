@@ -21,7 +21,10 @@ from tngexp.build import build
 from tngexp.codec import Codec
 from tngexp.datasets.module import ImageDataModule
 from tngexp.io import load, locate
+from tngexp.legacy import modernise
 from tngexp.losses import RateDistortionLoss
+from tngexp.objective import objective_of
+from tngexp.rate import VariableRate
 from tngexp.training.allocator import keep_freed_memory
 from tngexp.training.callbacks.checkpoints import Checkpoints
 from tngexp.training.callbacks.progress import ProgressBar
@@ -112,6 +115,8 @@ def _train(
     pl.seed_everything(config["seed"], verbose=False)
     loss: RateDistortionLoss = build(config["loss"], trusted=True)
     codec = Codec.from_config(architecture, trusted=True)
+    if isinstance(codec.rate, VariableRate):
+        codec.rate.spread(loss.lmbda_max / loss.lmbda_min)
     _check_crop(config["data"], codec, loss)
     check_complexity(codec, config.get("max_kmac"))
     if init_from:
@@ -135,6 +140,7 @@ def _train(
             "format": 1,
             "version": tngexp.__version__,
             "codec": architecture,
+            "objective": objective_of(loss)._asdict(),
             "config": dict(config),
         },
     )
@@ -142,7 +148,7 @@ def _train(
         codec.to(memory_format=torch.channels_last)
     if settings.compile:
         codec.compile()  # in place: wrapping would prefix every checkpoint key
-    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config, architecture))
+    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
     throughput = Throughput()
     callbacks = _callbacks(config["callbacks"] or {})
     if settings.progress and team.first:
@@ -304,10 +310,11 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ConfigError(f"seed={seed!r} must be a whole number from 0 to 2³² − 1.")
-    for group in ("loss", "rate"):
-        for key, value in config[group].items():
-            if key.startswith("lmbda") and (isinstance(value, bool | str) or value is None):
-                raise ConfigError(f"{group}.{key}={value!r} must be a positive number.")
+    for key, value in config["loss"].items():
+        if key.startswith("lmbda") and (isinstance(value, bool | str) or value is None):
+            raise ConfigError(f"loss.{key}={value!r} must be a positive number.")
+    for key in sorted(config["rate"].keys() - modernise(config)["rate"].keys()):
+        raise ConfigError(f"rate.{key} is not an option: λ is the loss's. Set loss.{key}.")
 
 
 def _check_crop(data: Mapping[str, Any], codec: Codec, loss: RateDistortionLoss) -> None:
@@ -335,10 +342,10 @@ def _path(config: Mapping[str, Any], key: str) -> Path | None:
     return Path(value).expanduser().absolute() if value else None
 
 
-def _measure(config: Mapping[str, Any], architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a validation loss depends on besides the weights."""
+def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a validation loss depends on besides the codec."""
     photos = {key: config["data"].get(key) for key in _VALIDATED_BY}
-    return {"loss": dict(config["loss"]), "rate": dict(architecture["rate"]), "photos": photos}
+    return {"loss": dict(config["loss"]), "photos": photos}
 
 
 def _picture(

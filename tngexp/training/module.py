@@ -1,4 +1,4 @@
-"""The Lightning module: one codec, one pure loss, one optimizer."""
+"""The Lightning module: one codec, one loss, one optimizer."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class ImageResult(NamedTuple):
     y_bpp: float
     z_bpp: float
     distortion: float | None
+    terms: dict[str, float]  # of the distortion, by name; empty where it is None
     lmbda: float
     psnr_db: float
     ms_ssim: float  # NaN where the image is too small to measure
@@ -52,12 +53,13 @@ class ImageResult(NamedTuple):
 class LitCodec(pl.LightningModule):
     """Trains ``codec`` on R + λD.
 
-    The loss is pure and nothing here logs: the latest terms are kept in ``last_terms`` (training)
+    Nothing here logs: the latest terms are kept in ``last_terms`` (training)
     or returned (validation), and callbacks decide what becomes of them.
 
     Args:
         codec: the model.
-        loss: pure function object of ``tngexp.losses``.
+        loss: of ``tngexp.losses``. What a network in it knows is kept out of ``state_dict``, whose
+            keys are the codec's; trained parameters of a loss have an entry of their own.
         optimizer: parameters → optimizer.
         schedule: learning-rate schedule.
         max_steps: optimizer steps of the whole run.
@@ -95,9 +97,11 @@ class LitCodec(pl.LightningModule):
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._info = dict(checkpoint_info or {})
         self._val_qualities = val_qualities
+        self.register_state_dict_post_hook(_forget_loss)
+        self.register_load_state_dict_post_hook(_expect_no_loss)
 
     def configure_optimizers(self) -> Any:
-        trainable = [p for p in self.codec.parameters() if p.requires_grad]
+        trainable = [p for p in self.parameters() if p.requires_grad]
         optimizer = self._make_optimizer(trainable)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: lr_factor(step, self._max_steps, self._schedule)
@@ -116,8 +120,7 @@ class LitCodec(pl.LightningModule):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         x = self._images(batch)
         quality = self.codec.rate.sample(len(x))
-        lmbda = self.codec.rate.lmbda(quality)
-        terms = self.loss(self.codec(x, quality), x, lmbda)
+        terms: LossTerms = self.loss(self.codec(x, quality), x, quality)
         self.last_terms = terms._replace(loss=terms.loss.detach())
         return terms.loss
 
@@ -148,6 +151,8 @@ class LitCodec(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["tngexp"] = self._info
+        if any(p.requires_grad for p in self.loss.parameters()):
+            checkpoint["loss_state_dict"] = self.loss.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # ``state_dict`` holds the averaged weights, the ones to ship; training continues from the
@@ -155,16 +160,17 @@ class LitCodec(pl.LightningModule):
         if "raw_state_dict" in checkpoint:
             checkpoint["averaged_state_dict"] = checkpoint["state_dict"]
             checkpoint["state_dict"] = checkpoint.pop("raw_state_dict")
+        if "loss_state_dict" in checkpoint:
+            self.loss.load_state_dict(checkpoint["loss_state_dict"])
 
     def _images(self, batch: Tensor) -> Tensor:
         return to_float(batch).to(memory_format=self._format)
 
     def _validate(self, x: Tensor, q: float | None) -> ImageResult:
         quality = None if q is None else torch.full((1,), q, device=x.device)
-        lmbda = self.codec.rate.lmbda(quality)
         output = self.codec(x, quality)
         measurable = min(x.shape[-2:]) >= self.loss.min_side
-        terms = self.loss(output, x, lmbda) if measurable else None
+        terms: LossTerms | None = self.loss(output, x, quality) if measurable else None
         pixels = x.shape[-2] * x.shape[-1]
         z_bits = 0.0 if output.z_bits is None else float(output.z_bits.sum())
         x_hat = output.x_hat.float().clamp(0, 1)
@@ -178,13 +184,24 @@ class LitCodec(pl.LightningModule):
             y_bpp=float(output.y_bits.sum()) / pixels,
             z_bpp=z_bits / pixels,
             distortion=None if terms is None else float(terms.distortion),
-            lmbda=float(lmbda.mean()),
+            terms={} if terms is None else {k: float(v) for k, v in terms.terms.items()},
+            lmbda=float(self.loss.lmbda(quality).mean()),
             psnr_db=psnr_db,
             ms_ssim=similarity,
             x=x[0],
             x_hat=x_hat[0],
             y_bits=output.y_bits[0].float().flatten(1).sum(1),
         )
+
+
+def _forget_loss(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}loss.")]:
+        del state[key]
+
+
+def _expect_no_loss(module: nn.Module, incompatible: Any) -> None:
+    missing = incompatible.missing_keys
+    missing[:] = [key for key in missing if not key.startswith("loss.")]
 
 
 def to_float(batch: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tngexp.io import read_checkpoint
+from tngexp.legacy import modernise_run
 from tngexp.training.export import add_tables
 from tngexp.training.summary import TrainResult, shown_path
 from tngexp.types import ConfigError
@@ -101,7 +102,7 @@ def plan(config: Mapping[str, Any], curve: str | None, neighbour: Path | None) -
     last = run_dir / "checkpoints" / "last.ckpt"
     marker = Marker.read(run_dir)
     if marker is not None:
-        _check_same(marker.config, identity, run_dir)
+        _check_same(modernise_run(marker.config), identity, run_dir)
         if marker.complete:
             return Plan(config, identity, curve, done=marker)
     if last.is_file():
@@ -146,7 +147,7 @@ def _marker(
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """``config`` without what may change from call to call."""
-    kept = {key: value for key, value in config.items() if key not in _FREE}
+    kept = {key: value for key, value in modernise_run(config).items() if key not in _FREE}
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in _FREE_TRAINER}
     if kept.get("ladder") is not None:
         kept.pop("init_from", None)  # follows from the ladder, as a path that may move
@@ -217,7 +218,7 @@ def _check_neighbour(neighbour: Path, identity: Mapping[str, Any]) -> None:
         )
     changed = [
         change
-        for change in _differences(marker.config, identity)
+        for change in _differences(modernise_run(marker.config), identity)
         if not change.partition(":")[0].endswith((".lmbda", "trainer.max_steps"))
     ]
     if changed:

@@ -114,7 +114,8 @@ class Checkpoints(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        same = state_dict.get("measure", self._measure) == self._measure
+        before = state_dict.get("measure", self._measure)
+        same = all(before.get(key) == value for key, value in self._measure.items())
         if self.best_path.exists() and same:
             self.best = state_dict["best"]
             self.best_step = state_dict["best_step"]

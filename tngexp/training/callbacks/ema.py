@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tngexp.types import ConfigError
 
@@ -23,6 +23,8 @@ def ema_decay(step: int, decay: float) -> float:
 
 class EMA(pl.Callback):
     """Averages parameters after each optimizer step and swaps them in for validation.
+
+    Frozen ones have no average but stay exactly what they are, and so do a loss's own.
 
     Lightning's own WeightAveraging keeps a deep copy of the whole module and averages buffers as
     well (an annealing temperature must not lag), and its decay has no warm-up.
@@ -44,8 +46,8 @@ class EMA(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self._average:
-            self._average = {name: p.detach().clone() for name, p in pl_module.named_parameters()}
-        for name, p in pl_module.named_parameters():
+            self._average = {n: p.detach().clone() for n, p in _averaged(pl_module).items()}
+        for name, p in _averaged(pl_module).items():
             self._average[name] = self._average[name].to(p.device)
 
     def on_train_batch_end(
@@ -54,11 +56,11 @@ class EMA(pl.Callback):
         if trainer.global_step == self._step:
             return  # gradients are still accumulating
         self._step = trainer.global_step
-        names, parameters = zip(*pl_module.named_parameters(), strict=True)
-        average = [self._average[name] for name in names]
+        parameters = _averaged(pl_module)
+        average = [self._average[name] for name in parameters]
         weight = 1 - ema_decay(self._step, self._decay)
         with torch.no_grad():
-            torch._foreach_lerp_(average, [p.detach() for p in parameters], weight)
+            torch._foreach_lerp_(average, [p.detach() for p in parameters.values()], weight)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._average and not self._swapped:
@@ -95,11 +97,18 @@ class EMA(pl.Callback):
     ) -> None:
         # LitCodec.on_load_checkpoint has already moved the average to its own key.
         source = checkpoint.get("averaged_state_dict", checkpoint["state_dict"])
-        self._average = {
-            name: source[name].detach().clone() for name, _ in pl_module.named_parameters()
-        }
+        self._average = {name: source[name].detach().clone() for name in _averaged(pl_module)}
 
     def _swap(self, pl_module: pl.LightningModule) -> None:
-        for name, p in pl_module.named_parameters():
+        for name, p in _averaged(pl_module).items():
             p.data, self._average[name] = self._average[name], p.data
         self._swapped = not self._swapped
+
+
+def _averaged(module: pl.LightningModule) -> dict[str, nn.Parameter]:
+    """The parameters that training changes and a checkpoint ships, by name."""
+    return {
+        name: p
+        for name, p in module.named_parameters()
+        if p.requires_grad and not name.startswith("loss.")
+    }

@@ -29,11 +29,12 @@ class MetricsLogger(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, LitCodec)
         assert pl_module.last_terms is not None
-        terms = pl_module.last_terms
-        values = {f"train/{name}": v for name, v in terms._asdict().items() if v is not None}
+        scalars = pl_module.last_terms.scalars()
+        values: dict[str, Any] = {f"train/{name}": value for name, value in scalars.items()}
         # Of the whole batch, wherever its parts are; PSNR afterwards, it is no mean of means.
         values = mean_over_processes(trainer, values)
-        values["train/psnr"] = -10 * values["train/mse"].clamp(min=1e-10).log10()
+        if "train/mse" in values:
+            values["train/psnr"] = -10 * values["train/mse"].clamp(min=1e-10).log10()
         values["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         if pl_module.grad_norm is not None:
             values["train/grad_norm"] = pl_module.grad_norm
@@ -67,7 +68,9 @@ class MetricsLogger(pl.Callback):
 
 def image_scalars(result: ImageResult) -> dict[str, float]:
     """The measurable figures of one validation image, by the name they are logged under."""
+    # In place of the loss's own mse and ms_ssim stand the exact measures.
+    values: dict[str, float | None] = {k: v for k, v in result.terms.items() if k != "mse"}
     names = ("loss", "bpp", "y_bpp", "z_bpp", "distortion", "lmbda", "ms_ssim")
-    values = {name: getattr(result, name) for name in names}
+    values |= {name: getattr(result, name) for name in names}
     values["psnr"] = result.psnr_db
     return {k: v for k, v in values.items() if v is not None and not math.isnan(v)}

@@ -30,8 +30,8 @@ class NaNGuard(pl.Callback):
             return
         bad = [
             name
-            for name, value in terms._asdict().items()
-            if name != "loss" and value is not None and not math.isfinite(value)
+            for name, value in terms.scalars().items()
+            if name != "loss" and not math.isfinite(value)
         ]
         because = f" (not finite: {', '.join(bad)})" if bad else ""
         loss = float(terms.loss)
