@@ -186,6 +186,23 @@ def test_an_interrupted_sweep_goes_on(
     assert (second / MARKER).is_file()
 
 
+def test_runs_of_an_earlier_version_are_known_again(
+    sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    words = ["-m", "loss.lmbda=0.01", "hydra.sweep.dir=here", "trainer.max_steps=1"]
+    assert sweep(*words)[0] == 0
+    (marker,) = (tmp_path / "here").rglob(MARKER)
+    content = json.loads(marker.read_text())
+    content["config"]["rate"]["lmbda"] = 0.01  # the rate had a copy of λ,
+    for option in ("init_parts", "freeze"):  # and these did not exist
+        del content["config"][option]
+    marker.write_text(json.dumps(content))
+    code, out, err = sweep(*words)
+    assert code == 0, err
+    assert "finished before, skipped" in out
+    assert len(trained) == 1
+
+
 def test_a_run_ended_by_its_time_limit_goes_on(
     sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
