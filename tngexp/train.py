@@ -39,7 +39,7 @@ __all__ = ["TrainResult", "main", "train"]
 
 # Overrides that say nothing about the model: left out of a run's name.
 _UNNAMED = (
-    *("data", "resume", "init_from", "run_dir", "report", "logger"),
+    *("data", "resume", "init_from", "init_parts", "run_dir", "report", "logger"),
     *("trainer.max_minutes", "trainer.progress", "trainer.val_every"),
 )
 _NAME_LENGTH = 100
@@ -49,6 +49,7 @@ def train(
     config: DictConfig | Mapping[str, Any],
     stop: StopRequest | None = None,
     finished: Callable[[TrainResult, Any], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train as ``config`` says, in this process; the command line's work without its printing.
 
@@ -56,6 +57,7 @@ def train(
         config: ``conf/train.yaml`` as composed by Hydra, with ``run_dir`` set.
         stop: set it from another thread or a callback to end the run after the current step.
         finished: called with the result and the run's logger, which is still open.
+        tell: called with a line about the weights that the run starts from.
 
     Raises:
         TngexpError: for everything the user can fix.
@@ -70,7 +72,7 @@ def train(
     config.run_dir = str(config.get("run_dir") or Path("outputs") / config.name)
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return run({str(key): value for key, value in plain.items()}, stop, finished)
+    return run({str(key): value for key, value in plain.items()}, stop, finished, tell)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -101,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
                 if isinstance(result, float):
                     return result
             else:
-                result = train(config, finished=finished)
+                result = train(config, finished=finished, tell=print)
         except Interrupted as error:
             interrupts.append(error)
             print(_how_to_resume(error, sweep), file=sys.stderr)
@@ -154,7 +156,7 @@ def _sweep_job(config: DictConfig) -> TrainResult | float:
         return float("nan") if plan.done.val_loss is None else plan.done.val_loss
     if plan.config["resume"]:
         print(f"{where}: goes on from its last checkpoint")
-    result = train(plan.config)
+    result = train(plan.config, tell=print)
     finish(plan, result)
     return result
 

@@ -14,7 +14,7 @@ from tngexp.io import CheckpointError
 from tngexp.train import TrainResult
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.module import LitCodec
-from tngexp.training.warm_start import ResumeWarning
+from tngexp.training.resume import ResumeWarning
 
 Losses = list[tuple[int, int, float]]
 

@@ -40,17 +40,22 @@ from tngexp.training.limit import check_complexity
 from tngexp.training.lock import RunLock
 from tngexp.training.loggers import finish, log_folder, make_logger
 from tngexp.training.module import LitCodec
+from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
 from tngexp.training.precision import resolve_precision
+from tngexp.training.resume import check_resumable, readable
 from tngexp.training.settings import ScheduleSettings, TrainerSettings, did_you_mean
 from tngexp.training.summary import TrainResult
-from tngexp.training.warm_start import check_resumable, readable, warm_start
+from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["Finished", "codec_config", "run"]
 
 Finished = Callable[[TrainResult, Logger | None], None]
 """What is to happen with the result of a run."""
+
+Tell = Callable[[str], None]
+"""What is to happen with a line about the run."""
 
 _PICTURES = 4
 _VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
@@ -63,7 +68,10 @@ def codec_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(
-    config: Mapping[str, Any], stop: StopRequest | None = None, finished: Finished | None = None
+    config: Mapping[str, Any],
+    stop: StopRequest | None = None,
+    finished: Finished | None = None,
+    tell: Tell | None = None,
 ) -> TrainResult:
     """Train as ``config`` (plain, resolved ``conf/train.yaml``) says.
 
@@ -71,6 +79,7 @@ def run(
         config: all of it; ``run_dir`` is where every file goes.
         stop: set it to end the run after the current step.
         finished: called with the result while the run's logger is still open.
+        tell: called with a line about the weights that a run starts from.
 
     Raises:
         TngexpError: for everything the user can fix; Interrupted when asked to stop.
@@ -78,20 +87,22 @@ def run(
     stop = StopRequest() if stop is None else stop
     with quiet():
         try:
-            return _run(config, stop, finished)
+            return _run(config, stop, finished, tell)
         except Interrupted:
             stop.hand_on()  # everything is saved and closed
             raise
 
 
-def _run(config: Mapping[str, Any], stop: StopRequest, finished: Finished | None) -> TrainResult:
+def _run(
+    config: Mapping[str, Any], stop: StopRequest, finished: Finished | None, tell: Tell | None
+) -> TrainResult:
     settings = TrainerSettings.from_config(config["trainer"])
     accelerator = _accelerator(settings.accelerator)
     team = processes(settings, accelerator)
     if not team.first:
         hush()
     with companions(team, config), RunLock() as lock:
-        return _train(config, settings, accelerator, team, lock, stop, finished)
+        return _train(config, settings, accelerator, team, lock, stop, finished, tell)
 
 
 def _train(
@@ -102,6 +113,7 @@ def _train(
     lock: RunLock,
     stop: StopRequest,
     finished: Finished | None,
+    tell: Tell | None,
 ) -> TrainResult:
     run_dir = Path(config["run_dir"]).absolute()
     architecture = codec_config(config)
@@ -109,6 +121,12 @@ def _train(
     init_from = locate(config["init_from"]) if config.get("init_from") else None
     if resume and init_from:
         raise ConfigError("resume and init_from exclude each other: unset one of them.")
+    init_parts = part_names(config.get("init_parts", "all"), "init_parts")
+    if init_parts != ALL and not (init_from or resume):  # a resumed run has started already
+        raise ConfigError(
+            "init_parts needs a checkpoint to take the parts from: set init_from=…, or leave "
+            "init_parts out."
+        )
 
     _check_numbers(config)
     keep_freed_memory()
@@ -119,11 +137,17 @@ def _train(
         codec.rate.spread(loss.lmbda_max / loss.lmbda_min)
     _check_crop(config["data"], codec, loss)
     check_complexity(codec, config.get("max_kmac"))
+    started = None
     if init_from:
-        warm_start(codec, init_from, architecture)
+        start = warm_start(codec, init_from, architecture, init_parts, objective_of(loss))
+        started = f"{config['init_from']}: {start}"
+        if tell is not None and team.first:
+            tell(f"init_from={started}")
+    parts = part_names(config.get("freeze", []), "freeze")
+    frozen = freeze(codec, parts)
     if resume:
         resume = readable(resume)
-        check_resumable(resume, architecture, settings.max_steps)
+        check_resumable(resume, codec, architecture, settings.max_steps, parts)
     data: ImageDataModule = build(config["data"], trusted=True)
     data.setup("fit")  # bad data is reported before anything is written
     make_optimizer, schedule = _optimizer(config["optimizer"])
@@ -163,7 +187,7 @@ def _train(
         lock.claim(run_dir)
         logger = make_logger(config["logger"], run_dir, config["name"], config["group"])
     failed = True
-    started = time.perf_counter()
+    began = time.perf_counter()
     try:
         if logger is not None:
             logger.log_hyperparams({**config, "git": git_state()._asdict()})
@@ -190,7 +214,9 @@ def _train(
             val=checkpoints.best_metrics,
             images=len(data.photos.val),
             images_per_s=throughput.images_per_s,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - began,
+            started_from=started,
+            frozen=frozen,
         )
         if logger is not None:
             best = {f"best/{k.removeprefix('val/')}": v for k, v in result.val.items()}

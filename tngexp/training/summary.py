@@ -29,6 +29,8 @@ class TrainResult(NamedTuple):
     images: int  # validation images
     images_per_s: float
     seconds: float
+    started_from: str | None  # where init_from's weights came from, and what is new
+    frozen: str | None  # the parts that were not trained
 
     @property
     def val_loss(self) -> float:
@@ -63,6 +65,9 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
         "training",
         f"{result.steps} steps, {result.images_per_s:.1f} images/s, {minutes} min {seconds:02d} s",
     )
+    for label, note in (("started from", result.started_from), ("frozen", result.frozen)):
+        if note is not None:
+            table.add_row(label, Text(note))
     if result.time_limit is not None:
         table.add_row(
             "stopped early",
