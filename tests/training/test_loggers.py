@@ -108,8 +108,10 @@ def test_wandb_is_finished_after_each_run(run: Callable[..., TrainResult]) -> No
 
 
 def test_failed_run_is_marked_as_failed(
-    run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    import wandb
+
     from tngexp.training import engine
 
     def fail(*_: Any) -> None:
@@ -118,6 +120,10 @@ def test_failed_run_is_marked_as_failed(
     monkeypatch.setattr(engine, "_fit", fail)
     with pytest.raises(ConfigError):
         run("logger=wandb", "logger.system_metrics=false", name="bad")
+    assert wandb.run is None
+    # What `wandb sync` and the web pages tell a crashed run from a finished one by.
+    exits = [r.exit.exit_code for r in wandb_records(tmp_path / "bad") if r.HasField("exit")]
+    assert exits == [1]
 
 
 def test_online_without_account_says_what_to_do(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from tngexp.training import precision
 from tngexp.training.callbacks.annealing import Annealing
 from tngexp.training.callbacks.ema import EMA, ema_decay
 from tngexp.training.callbacks.throughput import Throughput
@@ -19,7 +18,6 @@ from tngexp.training.checkpoint_io import architecture_difference, copy_file, wr
 from tngexp.training.interrupt import StopRequest, catch_signals
 from tngexp.training.module import ImageResult, LitCodec, to_float
 from tngexp.training.pictures import ERROR_GAIN, comparison_row
-from tngexp.training.precision import resolve_precision
 from tngexp.training.schedule import lr_factor
 from tngexp.training.settings import ScheduleSettings, TrainerSettings
 from tngexp.types import ConfigError
@@ -59,22 +57,6 @@ def test_schedule_without_decay() -> None:
 def test_settings_refuse(cls: Any, config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         cls.from_config(config)
-
-
-def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: True)
-    assert resolve_precision("auto", cpu) == "bf16-mixed"
-    assert resolve_precision("auto", torch.device("mps")) == "32-true"
-    monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: False)
-    assert resolve_precision("auto", cpu) == "32-true"
-    assert resolve_precision("bf16-mixed", cpu) == "bf16-mixed"
-
-
-def test_precision_without_torchs_private_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert precision.cpu_multiplies_bf16() is False
 
 
 def test_ema_is_the_weighted_mean_of_all_weights() -> None:

@@ -108,12 +108,6 @@ def test_compile_keeps_keys_clean(
     tngexp.load(result.best)
 
 
-def test_bf16_where_asked_for(run: Callable[..., TrainResult]) -> None:
-    result = run("trainer.precision=bf16-mixed", "trainer.max_steps=1")
-    weights = torch.load(result.last, weights_only=True)["state_dict"]
-    assert all(w.dtype != torch.bfloat16 for w in weights.values())
-
-
 def test_quiet_console(run: Callable[..., TrainResult], capfd: pytest.CaptureFixture[str]) -> None:
     run("logger=wandb", "logger.system_metrics=false")
     out, err = capfd.readouterr()
