@@ -98,6 +98,19 @@ def test_a_higher_quality_spends_more_bits() -> None:
     assert high > low
 
 
+@pytest.mark.parametrize("prior", ["factorized", "hyperprior"])  # without and with a side latent
+@torch.no_grad()
+def test_the_estimate_is_the_rate_of_the_forward_pass(prior: str) -> None:
+    codec = Codec.from_config(codec_config(prior=prior, rate="variable")).eval()
+    wake_up(codec)
+    x = torch.rand(2, 3, 50, 70)
+    quality = torch.tensor([0.0, 1.0])
+    estimate = codec.estimate_bpp(x, quality)
+    assert estimate.shape == (2,)
+    assert torch.equal(estimate, codec(x, quality).bpp())
+    assert estimate[1] > estimate[0] > 0
+
+
 def test_configuration_travels_with_the_codec() -> None:
     config = codec_config(prior="gmm", quantizer="soft_to_hard")
     codec = Codec.from_config(config)

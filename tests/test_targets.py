@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from support import photo
 
 from tngexp.codec import Codec
-from tngexp.metrics import psnr
+from tngexp.metrics import ms_ssim, psnr
 from tngexp.targets import compress_to
 from tngexp.types import ConfigError, TngexpError
 
@@ -40,17 +41,80 @@ def test_the_best_file_within_a_size(codec: Codec) -> None:
     assert compress_to(codec, image, "bpp", 1e6) == files[-1]
 
 
-def test_the_smallest_file_that_is_good_enough(codec: Codec) -> None:
-    image = photo(60, 44)
+SIDE = 176  # the smallest on which MS-SSIM is defined
+LAST = 255  # quality index of the best file
 
-    def quality_of(data: bytes) -> float:
-        return float(psnr(tensor(image), tensor(codec.decompress(data))))
 
-    low, high = (quality_of(codec.compress(image, q)) for q in (0.0, 1.0))
-    wanted = (low + high) / 2
-    if low >= high:
-        pytest.skip("this untrained codec gets no better with quality")
-    assert quality_of(compress_to(codec, image, "psnr", wanted)) >= wanted
+def file(index: int) -> bytes:
+    """What the codec below makes of quality ``index`` / 255: the better, the larger."""
+    return bytes([index]) * (100 + 3 * index)
+
+
+def decoded(data: bytes) -> Image.Image:
+    """The photo with noise that falls with the index of ``data``, never to nothing."""
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(-1, 1, (SIDE, SIDE, 3)) * (300 - data[0]) / 4
+    return Image.fromarray((np.asarray(photo(SIDE, SIDE)) + noise).clip(0, 255).astype(np.uint8))
+
+
+def measured(target: str, index: int) -> float:
+    if target == "bpp":
+        return 8 * len(file(index)) / SIDE**2
+    metric = psnr if target == "psnr" else ms_ssim
+    return float(metric(tensor(photo(SIDE, SIDE)), tensor(decoded(file(index)))))
+
+
+@pytest.fixture
+def coded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replaces what codecs code by something quick that surely gets better with the quality.
+
+    Holds the index of each coding.
+    """
+    indices: list[int] = []
+
+    def compress(self: Codec, image: Image.Image, quality: float) -> bytes:
+        indices.append(round(quality * LAST))
+        return file(indices[-1])
+
+    monkeypatch.setattr(Codec, "compress", compress)
+    monkeypatch.setattr(Codec, "decompress", lambda self, data: decoded(data))
+    return indices
+
+
+@pytest.mark.parametrize("target", ["psnr", "ms_ssim"])
+@pytest.mark.parametrize("index", [1, 2, 100, 127, 128, 254, 255])
+def test_the_smallest_file_that_is_good_enough(
+    codec: Codec, coded: list[int], target: Literal["psnr", "ms_ssim"], index: int
+) -> None:
+    worse, enough = measured(target, index - 1), measured(target, index)
+    assert worse < enough
+    image = photo(SIDE, SIDE)
+    assert compress_to(codec, image, target, (worse + enough) / 2) == file(index)
+    assert compress_to(codec, image, target, enough) == file(index)
+
+
+@pytest.mark.parametrize("index", [0, 1, 100, 127, 128, 253, 254])
+def test_the_largest_file_that_fits(codec: Codec, coded: list[int], index: int) -> None:
+    fits, larger = measured("bpp", index), measured("bpp", index + 1)
+    image = photo(SIDE, SIDE)
+    assert compress_to(codec, image, "bpp", (fits + larger) / 2) == file(index)
+    assert compress_to(codec, image, "bpp", fits) == file(index)
+
+
+def test_targets_beyond_the_ends(codec: Codec, coded: list[int]) -> None:
+    image = photo(SIDE, SIDE)
+    assert compress_to(codec, image, "bpp", 100) == file(LAST)
+    assert compress_to(codec, image, "psnr", 1) == file(0)
+    assert compress_to(codec, image, "ms_ssim", 0.001) == file(0)
+
+
+def test_ten_codings_at_most(codec: Codec, coded: list[int]) -> None:
+    counts = []
+    for index in range(0, LAST):
+        coded.clear()
+        compress_to(codec, photo(SIDE, SIDE), "bpp", measured("bpp", index))
+        counts.append(len(coded))
+    assert max(counts) == 10
 
 
 def test_what_cannot_be_reached_is_an_error(codec: Codec, make_codec: Callable[..., Codec]) -> None:

@@ -81,6 +81,18 @@ def test_quality_rises_with_the_rate(name: str, photo: Image.Image) -> None:
 
 
 @pytest.mark.parametrize("name", zoo.MODELS)
+@torch.no_grad()
+def test_the_estimate_is_the_size_of_the_file(name: str, photo: Image.Image) -> None:
+    """Within 0.3 % and 32 bytes: container, the coder's integers, the exact networks."""
+    codec = tngexp.load(name)
+    x = tensor(photo)
+    for quality in (0, 128 / 255, 1):  # numbers that a file can state exactly
+        estimate = float(codec.estimate_bpp(x, torch.tensor([quality]))) * x[0, 0].numel() / 8
+        size = len(codec.compress(photo, quality))
+        assert size == pytest.approx(estimate, abs=0.003 * estimate + 32)
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
 def test_better_than_jpeg_at_the_same_size(name: str, photo: Image.Image) -> None:
     x = tensor(photo)
     buffer = io.BytesIO()

@@ -25,7 +25,7 @@ _UNITS = {"bpp": "bpp", "psnr": "dB PSNR", "ms_ssim": "MS-SSIM"}
 def compress_to(codec: Codec, image: Image.Image, target: Target, value: float) -> bytes:
     """The best file of at most ``value`` bits per pixel, or the smallest that is good enough.
 
-    Takes nine codings at most, with a decoding each for a fidelity.
+    Takes ten codings at most, with a decoding each for a fidelity.
 
     Args:
         codec: of variable rate, in evaluation mode.
