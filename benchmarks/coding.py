@@ -17,7 +17,7 @@ import resource
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 import tngexp
-from tngexp.bitstream import latents
-from tngexp.bitstream.coder import ImageCoder
-from tngexp.codec import Codec
+from tngexp.bitstream import ImageCodec, latents
 from tngexp.coding import index_to_quality, quality_to_index
-from tngexp.priors import ContextModel, Step
 
 
 def main() -> None:
@@ -69,10 +66,12 @@ def exact(arguments: argparse.Namespace) -> None:
     """Decoding time and rate with exact parameter networks against float32 ones."""
     for path in arguments.checkpoint:
         codec = tngexp.load(path)
-        quality = 0.5 if codec.rate.variable else None
-        exact_coder = ImageCoder(codec, codec.tables)
+        quality = 0.5 if codec.model.rate.variable else None
+        exact_coder = ImageCodec(codec.model, codec.tables()).eval()
+        exact_coder.prepare()
         kept, latents.exact_copy = latents.exact_copy, _float_copy
-        float_coder = ImageCoder(codec, codec.tables)
+        float_coder = ImageCodec(codec.model, codec.tables()).eval()
+        float_coder.prepare()
         latents.exact_copy = kept
         sizes, seconds = [], []
         for _, image in _photos(arguments.images):
@@ -91,42 +90,20 @@ def exact(arguments: argparse.Namespace) -> None:
         )
 
 
-class _FloatSynthesis(nn.Module):
+class _Float(nn.Module):
     """A float32 network among float64 tensors."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x.float()).double()
-
-
-class _FloatContext(ContextModel):
-    """A float32 context model among float64 tensors."""
-
-    def __init__(self, context: ContextModel) -> None:
-        super().__init__()
-        self.context = context
-
-    def forward(self, features: Tensor, y_hat: Tensor, step: Step) -> Tensor:
-        return self.context(features.float(), y_hat.float(), step).double()
-
-    def steps(self, height: int, width: int, device: torch.device) -> Iterable[Step]:
-        return self.context.steps(height, width, device)
-
-    def decode_steps(self, height: int, width: int) -> int:
-        return self.context.decode_steps(height, width)
-
-    def output_layer(self) -> nn.Module | None:
-        return self.context.output_layer()
+    def forward(self, *arguments: object) -> Tensor:
+        single = [a.float() if isinstance(a, Tensor) else a for a in arguments]
+        return self.network(*single).double()
 
 
 def _float_copy(module: nn.Module) -> nn.Module:
-    duplicate = copy.deepcopy(module).eval()
-    if isinstance(duplicate, ContextModel):
-        return _FloatContext(duplicate)
-    return _FloatSynthesis(duplicate)
+    return _Float(copy.deepcopy(module).eval())
 
 
 def peer(arguments: argparse.Namespace) -> None:
@@ -205,7 +182,9 @@ def _psnr(error: Any) -> float:
     return float(10 * np.log10(255**2 / error.mean()))
 
 
-def _overhead(codec: Codec, image: Image.Image, quality: float | None) -> tuple[int, float, float]:
+def _overhead(
+    codec: ImageCodec, image: Image.Image, quality: float | None
+) -> tuple[int, float, float]:
     size = len(codec.compress(image, quality))
     x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     coded = None
@@ -216,8 +195,8 @@ def _overhead(codec: Codec, image: Image.Image, quality: float | None) -> tuple[
     return size, estimate, 8 * size / (image.width * image.height)
 
 
-def _qualities(codec: Codec) -> list[float | None]:
-    return [0.0, 0.5, 1.0] if codec.rate.variable else [None]
+def _qualities(codec: ImageCodec) -> list[float | None]:
+    return [0.0, 0.5, 1.0] if codec.model.rate.variable else [None]
 
 
 def _photos(folder: Path | None) -> Iterator[tuple[str, Image.Image]]:

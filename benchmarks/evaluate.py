@@ -22,7 +22,7 @@ from tngexp.datasets.images import Photo
 from tngexp.evaluate import evaluate
 from tngexp.evaluation import photos_to_measure
 from tngexp.io import load
-from tngexp.priors import ConditionalPrior
+from tngexp.priors import Count
 
 
 def main() -> None:
@@ -68,10 +68,8 @@ def networks(codec: Codec, photos: list[Photo]) -> float:
     started = time.perf_counter()
     for x in images:
         y = codec.transform.analysis(x)
-        if isinstance(codec.prior, ConditionalPrior):
-            features = codec.prior.hyper.synthesis(codec.prior.hyper.analysis(y))
-            for step in codec.prior.context.steps(y.shape[-2], y.shape[-1], y.device):
-                codec.prior.context(features, y, step)
+        codec.prior.latents(y)
+        codec.prior.walk(Count(time.perf_counter), None, codec.quantizer, tuple(y.shape))
         codec.transform.synthesis(y)
     return time.perf_counter() - started
 

@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 import tngexp
 from tngexp.anchors import Anchor, anchor
-from tngexp.codec import Codec
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.targets import compress_to
 from tngexp.types import TngexpError
@@ -60,7 +59,7 @@ def main() -> None:
         data = at_least(codec, original, arguments.bpp)
         versions.append(Version(codec.label, len(data), codec.decode(data)))
     for name in arguments.models:
-        model: Codec = tngexp.load(name)
+        model = tngexp.load(name)
         data = compress_to(model, photo, "bpp", arguments.bpp)
         pixels = np.asarray(model.decompress(data).convert("RGB"))
         versions.append(Version(LABELS.get(name, Path(name).stem), len(data), pixels))

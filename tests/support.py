@@ -13,12 +13,13 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tngexp.bitstream import CodingTables
+from tngexp.bitstream import CodingTables, ImageCodec
+from tngexp.bitstream.tables import DIGEST
 from tngexp.codec import Codec
 from tngexp.io import save
 
 CONF = Path(__file__).parents[1] / "conf"
-SIZES = {"encoder.N": 8, "encoder.M": 12}
+SIZES = {"encoder.N": 8, "encoder.M": 16}  # M a multiple of what priors and codebooks need
 
 
 def options(group: str) -> list[str]:
@@ -70,12 +71,13 @@ def photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
-def checkpoint(codec: Codec, path: Path, tables: CodingTables | None = None) -> Path:
+def checkpoint(codec: Codec | ImageCodec, path: Path, tables: CodingTables | None = None) -> Path:
     """Write ``codec`` as a training would, with its coding tables or others."""
     save(codec, path)
     if tables is not None:
         content = torch.load(path, weights_only=True)
-        content["tngexp"]["coding"] = tables.to_state()
+        digest = content["tngexp"]["coding"][DIGEST]  # of the weights they pretend to be made of
+        content["tngexp"]["coding"] = tables.to_state() | {DIGEST: digest}
         torch.save(content, path)
     return path
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from support import checkpoint, codec_config
 
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.complexity import main, measure, table
 
 
-def kmacs(codec: Codec, width: int = 64, height: int = 64) -> dict[str, float]:
-    report = measure(codec.eval(), width, height, repeats=1, code=False)
+def kmacs(codec: Codec | ImageCodec, width: int = 64, height: int = 64) -> dict[str, float]:
+    coder = codec if isinstance(codec, ImageCodec) else ImageCodec(codec)
+    report = measure(coder.eval(), width, height, repeats=1, code=False)
     return {part.name: part.kmacs_per_pixel for part in report.parts}
 
 
@@ -32,21 +34,22 @@ def test_transform_of_balle() -> None:
 
 
 def test_contexts_count_every_step(make_codec: Callable[..., Codec]) -> None:
-    M = 12
-    network = 4 * M * 40 + 40 * 32 + 32 * 2 * M  # 1×1 layers of M·10/3 and M·8/3 channels
-    masked = kmacs(make_codec(prior="context"))["context, all steps"]
+    M = 16
+    network = 4 * M * 53 + 53 * 42 + 42 * 2 * M  # 1×1 layers of M·10/3 and M·8/3 channels
+    masked = kmacs(make_codec(prior="context"))["prior context"]
     # Every position once, with the 12 causal taps of 25 only.
     assert masked == pytest.approx((12 * M * 2 * M + network) / 256 / 1000, rel=1e-6)
-    checkerboard = kmacs(make_codec(prior="checkerboard"))["context, all steps"]
+    checkerboard = kmacs(make_codec(prior="checkerboard"))["prior context"]
     # The network at every position in both steps, the convolution in the second.
     assert checkerboard == pytest.approx((25 * M * 2 * M + 2 * network) / 256 / 1000, rel=1e-6)
-    assert kmacs(make_codec(prior="hyperprior"))["context, all steps"] == 0
+    assert kmacs(make_codec(prior="hyperprior"))["prior context"] == 0
 
 
 def test_report_of_an_odd_size(make_codec: Callable[..., Codec]) -> None:
-    codec = make_codec(prior="context").eval()
+    codec = ImageCodec(make_codec(prior="context")).eval()
     report = measure(codec, 70, 50, repeats=1)
     assert report.parameters == sum(p.numel() for p in codec.parameters())
+    assert report.parameters == sum(part.parameters for part in report.parts)
     assert report.decode_steps == 8 + 3 * 3  # a latent of 8 × 4
     assert report.file_bytes is not None
     assert report.file_bytes > 20

@@ -1,4 +1,4 @@
-"""The recipe in CONTRIBUTING.md works: its two files, saved where it says, train."""
+"""The recipe in CONTRIBUTING.md works: its two files, saved where it says, train and code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import torch
+from PIL import Image
+from support import photo
 
 ROOT = Path(__file__).parents[1]
 FILE = re.compile(r"Save this as `([^`]+)`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
@@ -20,7 +22,21 @@ TINY = (
 )
 
 
-def test_added_quantizer_trains(tmp_path: Path) -> None:
+def in_copy(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in ``folder`` with the package that lies there."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        # The copy below the working folder must win over the installed package.
+        env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_added_quantizer_trains_and_codes(tmp_path: Path) -> None:
     for folder in ("tngexp", "conf"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
@@ -30,18 +46,20 @@ def test_added_quantizer_trains(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
 
-    command = [sys.executable, "-m", "tngexp.train", "quantizer=universal", "run_dir=run"]
-    result = subprocess.run(
-        [*command, *TINY.split()],
-        cwd=tmp_path,
-        # The copy below the working folder must win over the installed package.
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = ["-m", "tngexp.train", "quantizer=universal", "run_dir=run"]
+    result = in_copy(tmp_path, *words, *TINY.split())
     assert result.returncode == 0, result.stdout + result.stderr
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     target = checkpoint["tngexp"]["codec"]["quantizer"]["_target_"]
     assert target == "tngexp.quantizers.universal.Universal"
+
+    # What it trained writes files that come back.
+    photo(90, 70).save(tmp_path / "photo.png")
+    for command in (
+        ["compress", "photo.png", "--model", "run/checkpoints/best.ckpt"],
+        ["decompress", "photo.tng", "--model", "run/checkpoints/best.ckpt", "-o", "back.png"],
+    ):
+        result = in_copy(tmp_path, "-m", "tngexp.cli.main", *command)
+        assert result.returncode == 0, result.stdout + result.stderr
+    with Image.open(tmp_path / "back.png") as back:
+        assert back.size == (90, 70)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from support import photo
 
 import tngexp
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.io import save
 from tngexp.types import CheckpointError, ConfigError
@@ -21,7 +22,7 @@ from tngexp.types import CheckpointError, ConfigError
 def test_a_weights_file_is_the_codec(
     make_codec: Callable[..., Codec], tmp_path: Path, quantizer: str
 ) -> None:
-    codec = make_codec(prior="gmm", quantizer=quantizer).eval()
+    codec = ImageCodec(make_codec(prior="gmm", quantizer=quantizer)).eval()
     save(codec, tmp_path / "a.safetensors")
     loaded = tngexp.load(tmp_path / "a.safetensors")
     assert loaded.fingerprint() == codec.fingerprint()
@@ -32,7 +33,8 @@ def test_a_weights_file_is_the_codec(
 def test_half_precision_is_a_model_of_its_own(
     make_codec: Callable[..., Codec], tmp_path: Path
 ) -> None:
-    codec = make_codec(prior="quadtree", encoder="depthwise", hyper="depthwise").eval()
+    model = make_codec(prior="quadtree", encoder="depthwise", hyper="depthwise")
+    codec = ImageCodec(model).eval()
     save(codec, tmp_path / "full.safetensors")
     save(codec, tmp_path / "half.safetensors", half=True)
     weights = {k: v for k, v in load_file(tmp_path / "half.safetensors").items() if "codec." in k}
@@ -43,7 +45,7 @@ def test_half_precision_is_a_model_of_its_own(
     # The tables in the file are those of the rounded weights: both sides agree.
     assert second.decompress(first.compress(image)).size == image.size
     with torch.no_grad():
-        codec.transform.analysis[0].conv.weight[0, 0, 0, 0] = 1e6  # type: ignore[index, union-attr]
+        model.transform.analysis[0].conv.weight[0, 0, 0, 0] = 1e6  # type: ignore[index, union-attr]
     with pytest.raises(ConfigError, match="half precision"):
         save(codec, tmp_path / "half.safetensors", half=True)
 

@@ -33,9 +33,9 @@ def test_a_checkpoint_with_lambda_in_its_rate_loads(
     content["tngexp"]["codec"]["rate"] |= OLD_RATES[rate]
     torch.save(content, path)
     loaded = load(path)
-    assert loaded.config == codec.config
+    assert loaded.model.config == codec.config
     for name, weight in codec.state_dict().items():
-        assert torch.equal(weight, loaded.state_dict()[name])
+        assert torch.equal(weight, loaded.model.state_dict()[name])
     assert objective(read_checkpoint(path)["tngexp"]) == Objective(**OLD_RATES[rate])
 
 

@@ -14,6 +14,7 @@ from support import checkpoint, codec_config, photo
 
 import tngexp.pillow
 from tngexp import zoo
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.coding import read
 
@@ -21,12 +22,12 @@ ORIENTATION = 0x0112
 
 
 @pytest.fixture(scope="module")
-def codecs() -> tuple[Codec, Codec]:
+def codecs() -> tuple[ImageCodec, ImageCodec]:
     """A variable-rate and a fixed-rate codec."""
     torch.manual_seed(0)
     return (
-        Codec.from_config(codec_config(rate="variable")).eval(),
-        Codec.from_config(codec_config()).eval(),
+        ImageCodec(Codec.from_config(codec_config(rate="variable"))).eval(),
+        ImageCodec(Codec.from_config(codec_config())).eval(),
     )
 
 
@@ -38,7 +39,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
-def test_save_and_open(codecs: tuple[Codec, Codec], tmp_path: Path, mode: str) -> None:
+def test_save_and_open(codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path, mode: str) -> None:
     codec = codecs[0]
     tngexp.pillow.use(codec)
     image = photo(33, 21).convert(mode)
@@ -55,7 +56,7 @@ def test_save_and_open(codecs: tuple[Codec, Codec], tmp_path: Path, mode: str) -
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
 def test_a_file_larger_than_its_pixels(
-    codecs: tuple[Codec, Codec], tmp_path: Path, mode: str
+    codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path, mode: str
 ) -> None:
     """Pillow maps large enough files of raw pixels, which this is not."""
     image = Image.new(mode, (2, 1), 77)
@@ -66,7 +67,7 @@ def test_a_file_larger_than_its_pixels(
         assert np.array_equal(np.asarray(opened), np.asarray(expected))
 
 
-def test_opening_reads_the_header_only(codecs: tuple[Codec, Codec]) -> None:
+def test_opening_reads_the_header_only(codecs: tuple[ImageCodec, ImageCodec]) -> None:
     buffer = io.BytesIO(codecs[0].compress(photo(33, 21)))
     image = Image.open(buffer)  # without any model
     assert image.size == (33, 21)
@@ -79,7 +80,7 @@ def test_opening_reads_the_header_only(codecs: tuple[Codec, Codec]) -> None:
     image.load()
 
 
-def test_metadata(codecs: tuple[Codec, Codec], tmp_path: Path) -> None:
+def test_metadata(codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path) -> None:
     tngexp.pillow.use(codecs[0])
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     exif = Image.Exif()
@@ -97,7 +98,9 @@ def test_metadata(codecs: tuple[Codec, Codec], tmp_path: Path) -> None:
     assert (bare.icc, bare.orientation) == (None, 8)
 
 
-def test_quality_counts_as_in_jpeg_or_as_in_the_codec(codecs: tuple[Codec, Codec]) -> None:
+def test_quality_counts_as_in_jpeg_or_as_in_the_codec(
+    codecs: tuple[ImageCodec, ImageCodec],
+) -> None:
     tngexp.pillow.use(codecs[0])
 
     def saved(**options: object) -> int | None:
@@ -131,7 +134,7 @@ def test_shipped_models_need_no_naming(tmp_path: Path) -> None:
 
 
 def test_models_by_path_and_environment(
-    codecs: tuple[Codec, Codec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = checkpoint(codecs[0], tmp_path / "codec.ckpt")
     photo(8, 8).save(tmp_path / "a.tng", model=path)
@@ -142,7 +145,7 @@ def test_models_by_path_and_environment(
         photo(8, 8).save(tmp_path / "b.tng", model=tmp_path / "none.ckpt")
 
 
-def test_bad_files_fail_as_pillows_users_expect(codecs: tuple[Codec, Codec]) -> None:
+def test_bad_files_fail_as_pillows_users_expect(codecs: tuple[ImageCodec, ImageCodec]) -> None:
     data = codecs[0].compress(photo(33, 21))
     with pytest.raises(UnidentifiedImageError, match="cut short"):
         Image.open(io.BytesIO(data[:-1]))

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from support import photo
 
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.targets import compress_to
@@ -18,19 +19,19 @@ from tngexp.types import ConfigError, TngexpError
 
 
 @pytest.fixture
-def codec(make_codec: Callable[..., Codec]) -> Codec:
-    codec = make_codec(rate="variable").eval()
+def codec(make_codec: Callable[..., Codec]) -> ImageCodec:
+    codec = make_codec(rate="variable")
     with torch.no_grad():  # latents of an untrained codec are all zero otherwise
         convs = [m for m in codec.transform.analysis.modules() if isinstance(m, torch.nn.Conv2d)]
         convs[-1].weight.mul_(100)
-    return codec
+    return ImageCodec(codec).eval()
 
 
 def tensor(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
 
 
-def test_the_best_file_within_a_size(codec: Codec) -> None:
+def test_the_best_file_within_a_size(codec: ImageCodec) -> None:
     image = photo(60, 44)
     files = [codec.compress(image, index / 255) for index in range(256)]
     sizes = [len(file) for file in files]
@@ -72,19 +73,19 @@ def coded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """
     indices: list[int] = []
 
-    def compress(self: Codec, image: Image.Image, quality: float) -> bytes:
+    def compress(self: ImageCodec, image: Image.Image, quality: float) -> bytes:
         indices.append(round(quality * LAST))
         return file(indices[-1])
 
-    monkeypatch.setattr(Codec, "compress", compress)
-    monkeypatch.setattr(Codec, "decompress", lambda self, data: decoded(data))
+    monkeypatch.setattr(ImageCodec, "compress", compress)
+    monkeypatch.setattr(ImageCodec, "decompress", lambda self, data: decoded(data))
     return indices
 
 
 @pytest.mark.parametrize("target", ["psnr", "ms_ssim"])
 @pytest.mark.parametrize("index", [1, 2, 100, 127, 128, 254, 255])
 def test_the_smallest_file_that_is_good_enough(
-    codec: Codec, coded: list[int], target: Literal["psnr", "ms_ssim"], index: int
+    codec: ImageCodec, coded: list[int], target: Literal["psnr", "ms_ssim"], index: int
 ) -> None:
     worse, enough = measured(target, index - 1), measured(target, index)
     assert worse < enough
@@ -94,21 +95,21 @@ def test_the_smallest_file_that_is_good_enough(
 
 
 @pytest.mark.parametrize("index", [0, 1, 100, 127, 128, 253, 254])
-def test_the_largest_file_that_fits(codec: Codec, coded: list[int], index: int) -> None:
+def test_the_largest_file_that_fits(codec: ImageCodec, coded: list[int], index: int) -> None:
     fits, larger = measured("bpp", index), measured("bpp", index + 1)
     image = photo(SIDE, SIDE)
     assert compress_to(codec, image, "bpp", (fits + larger) / 2) == file(index)
     assert compress_to(codec, image, "bpp", fits) == file(index)
 
 
-def test_targets_beyond_the_ends(codec: Codec, coded: list[int]) -> None:
+def test_targets_beyond_the_ends(codec: ImageCodec, coded: list[int]) -> None:
     image = photo(SIDE, SIDE)
     assert compress_to(codec, image, "bpp", 100) == file(LAST)
     assert compress_to(codec, image, "psnr", 1) == file(0)
     assert compress_to(codec, image, "ms_ssim", 0.001) == file(0)
 
 
-def test_ten_codings_at_most(codec: Codec, coded: list[int]) -> None:
+def test_ten_codings_at_most(codec: ImageCodec, coded: list[int]) -> None:
     counts = []
     for index in range(0, LAST):
         coded.clear()
@@ -117,7 +118,9 @@ def test_ten_codings_at_most(codec: Codec, coded: list[int]) -> None:
     assert max(counts) == 10
 
 
-def test_what_cannot_be_reached_is_an_error(codec: Codec, make_codec: Callable[..., Codec]) -> None:
+def test_what_cannot_be_reached_is_an_error(
+    codec: ImageCodec, make_codec: Callable[..., Codec]
+) -> None:
     with pytest.raises(TngexpError, match=r"cannot reach 0.0001 bpp.*smallest"):
         compress_to(codec, photo(60, 44), "bpp", 1e-4)
     with pytest.raises(TngexpError, match=r"cannot reach 99 dB PSNR.*best"):
@@ -125,4 +128,4 @@ def test_what_cannot_be_reached_is_an_error(codec: Codec, make_codec: Callable[.
     with pytest.raises(ConfigError, match="60×44"):
         compress_to(codec, photo(60, 44), "ms_ssim", 0.9)
     with pytest.raises(ConfigError, match="variable-rate"):
-        compress_to(make_codec().eval(), photo(60, 44), "bpp", 1)
+        compress_to(ImageCodec(make_codec()).eval(), photo(60, 44), "bpp", 1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import Any, Self, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,12 +14,7 @@ from tngexp.legacy import modernise
 from tngexp.priors.base import Prior
 from tngexp.quantizers.base import Quantizer
 from tngexp.rate.base import Rate
-from tngexp.types import CodecOutput, ConfigError, EntropyModelOutput, Transform
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from tngexp.bitstream import CodingTables, ImageCoder
+from tngexp.types import CodecOutput, ConfigError, EntropyModelOutput, Latents, Transform
 
 __all__ = ["Codec"]
 
@@ -31,6 +27,9 @@ class Codec(nn.Module):
 
     x → analysis → ·gain → quantizer ⇄ prior → ·gain⁻¹ → synthesis → x̂
 
+    A codec is a model: it knows nothing of files. What codes them with it is
+    :class:`tngexp.bitstream.ImageCodec`.
+
     Args:
         transform: analysis and synthesis transform.
         quantizer: latent to symbols and back.
@@ -39,20 +38,28 @@ class Codec(nn.Module):
 
     Attributes:
         stride: pixels per position of the coarsest latent; sizes are padded to multiples of it.
+
+    Raises:
+        ConfigError: when the quantizer's symbols span more channels than the prior codes together.
     """
 
     def __init__(
         self, transform: Transform, quantizer: Quantizer, prior: Prior, rate: Rate
     ) -> None:
         super().__init__()
+        if prior.chunk % quantizer.group:
+            raise ConfigError(
+                f"quantizer.group={quantizer.group} channels share a symbol, but this prior codes "
+                f"{prior.chunk} neighbouring channels together: choose a divisor of {prior.chunk}, "
+                "or another encoder.M"
+            )
         self.transform = transform
         self.quantizer = quantizer
         self.prior = prior
         self.rate = rate
         self.stride = transform.stride * prior.stride
         self.config: dict[str, Any] | None = None
-        self.tables: CodingTables | None = None  # as stored with the weights
-        self._coder: tuple[tuple[int, ...], ImageCoder] | None = None
+        self.objective: dict[str, Any] | None = None  # what it was trained for, for the record
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, trusted: bool = False) -> Self:
@@ -79,62 +86,31 @@ class Codec(nn.Module):
             x: (B, 3, H, W) in [0, 1], any size: padding to the stride repeats the border.
             quality: (B,) in [0, 1] for a variable-rate codec; None means 0.5.
         """
-        height, width = x.shape[-2:]
-        y_hat, y_bits, z_bits = self._encode(x, quality)
-        x_hat = self.transform.synthesis(self.rate.unscale(y_hat, quality))
-        return CodecOutput(x_hat[..., :height, :width], y_bits, z_bits)
+        y_hat, y_bits, z_bits = self._code(x, quality)
+        return CodecOutput(self.reconstruct(y_hat, x.shape[-2:], quality), y_bits, z_bits)
 
     def estimate_bpp(self, x: Tensor, quality: Tensor | None = None) -> Tensor:
         """The rate of :meth:`forward`, in bits per pixel, without reconstructing."""
-        _, y_bits, z_bits = self._encode(x, quality)
+        _, y_bits, z_bits = self._code(x, quality)
         return CodecOutput(x, y_bits, z_bits).bpp()
 
-    def compress(self, image: Image.Image | Tensor, quality: float | None = None) -> bytes:
-        """The bytes of a ``.tng`` file.
+    def analyse(self, x: Tensor, quality: Tensor | None = None) -> Latents:
+        """What is to be coded of images (B, 3, H, W): the scaled latent and its side latent."""
+        return self.prior.latents(self._scaled(x, quality))
 
-        Args:
-            image: a Pillow image of any mode, or a tensor (3, H, W) or (1, H, W), uint8 or float
-                in [0, 1]; any size from 1×1. ``docs/coding.md`` tells what becomes of grey,
-                transparent and 16-bit images.
-            quality: 0 … 1 for a variable-rate codec, where None means 0.5.
+    def reconstruct(
+        self, y_hat: Tensor, size: tuple[int, int] | torch.Size, quality: Tensor | None = None
+    ) -> Tensor:
+        """The images (B, 3, *size) of a decoded latent (B, M, h, w), not clamped."""
+        x_hat: Tensor = self.transform.synthesis(self.rate.unscale(y_hat, quality))
+        return x_hat[..., : size[0], : size[1]]
 
-        Raises:
-            ConfigError: for a quality the codec does not take, or a codec in training mode.
-        """
-        return self.coder().compress(image, quality)
+    def _code(self, x: Tensor, quality: Tensor | None) -> EntropyModelOutput:
+        output: EntropyModelOutput = self.prior(self._scaled(x, quality), self.quantizer)
+        return output
 
-    def decompress(self, data: bytes) -> Image.Image:
-        """The image of a ``.tng`` file, in its original size and mode.
-
-        Raises:
-            BitstreamError: when the file is damaged, foreign, or of another model; never shows a
-                wrong image instead.
-        """
-        return self.coder().decompress(data)
-
-    def fingerprint(self) -> bytes:
-        """The four bytes by which a ``.tng`` file names the model it was coded with."""
-        return self.coder().fingerprint
-
-    def coder(self) -> ImageCoder:
-        """What :meth:`compress` and :meth:`decompress` work with, made when first needed."""
-        # The coding libraries take a second to import, which training should not pay for.
-        from tngexp.bitstream import ImageCoder
-
-        if self.training:
-            raise ConfigError("a codec codes in evaluation mode: call codec.eval() first")
-        state = tuple(
-            number for t in self.state_dict().values() for number in (t.data_ptr(), t._version)
-        )
-        if self._coder is None or self._coder[0] != state:
-            # Stored tables belong to the weights they came with.
-            tables = self.tables if self._coder is None else None
-            self._coder = (state, ImageCoder(self, tables))
-        return self._coder[1]
-
-    def _encode(self, x: Tensor, quality: Tensor | None) -> EntropyModelOutput:
-        y = self.rate.scale(self.transform.analysis(self._pad(x)), quality)
-        return self.prior(y, self.quantizer)
+    def _scaled(self, x: Tensor, quality: Tensor | None) -> Tensor:
+        return self.rate.scale(self.transform.analysis(self._pad(x)), quality)
 
     def _pad(self, x: Tensor) -> Tensor:
         bottom, right = (-x.shape[-2] % self.stride, -x.shape[-1] % self.stride)

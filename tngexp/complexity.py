@@ -26,15 +26,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tngexp._cli import guarded
 from tngexp._conf import CONF_DIR, register_resolvers
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
-from tngexp.priors import ConditionalPrior
+from tngexp.priors import Count
 from tngexp.types import ConfigError
 
 __all__ = ["HEIGHT", "WIDTH", "Part", "Report", "details", "main", "measure", "table"]
 
 WIDTH, HEIGHT = 768, 512
 _CHECKPOINT = "checkpoint="
-_DECODED_PRIOR = ("hyper synthesis", "context, all steps")
+ANALYSIS, SYNTHESIS = "encoder (analysis)", "decoder (synthesis)"
+SIDE = "prior, side latent"  # what the encoder alone runs of the prior
 
 
 class Part(NamedTuple):
@@ -44,6 +46,7 @@ class Part(NamedTuple):
     parameters: int
     kmacs_per_pixel: float  # thousands of multiply-accumulates per pixel of the image
     seconds: float  # one forward pass (a context: of all its steps), median
+    decoder: bool = False  # a network of the prior that decoding runs
 
 
 class Report(NamedTuple):
@@ -62,7 +65,7 @@ class Report(NamedTuple):
 
 @torch.no_grad()
 def measure(
-    codec: Codec, width: int = WIDTH, height: int = HEIGHT, repeats: int = 3, code: bool = True
+    codec: ImageCodec, width: int = WIDTH, height: int = HEIGHT, repeats: int = 3, code: bool = True
 ) -> Report:
     """Count and time a codec in evaluation mode on its own device.
 
@@ -75,52 +78,51 @@ def measure(
         repeats: of each measurement, after one that does not count.
         code: also time ``compress`` and ``decompress`` with real bytes.
     """
-    device = next(codec.parameters()).device
+    model = codec.model
+    device = next(model.parameters()).device
     image = _test_image(height, width).to(device)
-    transform, prior = codec.transform, codec.prior
     x = F.pad(
-        image.unsqueeze(0), (0, -width % codec.stride, 0, -height % codec.stride), mode="replicate"
+        image.unsqueeze(0), (0, -width % model.stride, 0, -height % model.stride), mode="replicate"
     )
-    y = transform.analysis(x)
-    runs: list[tuple[str, nn.Module, Callable[[], object]]] = [
-        ("encoder (analysis)", transform.analysis, lambda: transform.analysis(x)),
-        ("decoder (synthesis)", transform.synthesis, lambda: transform.synthesis(y)),
-    ]
-    if isinstance(prior, ConditionalPrior):
-        hyper, context = prior.hyper, prior.context
-        z = hyper.analysis(y)
-        features = hyper.synthesis(z)
-
-        def run_context() -> None:
-            for step in context.steps(y.shape[-2], y.shape[-1], y.device):
-                context(features, y, step)
-
-        runs += [
-            ("hyper analysis", hyper.analysis, lambda: hyper.analysis(y)),
-            ("hyper synthesis", hyper.synthesis, lambda: hyper.synthesis(z)),
-            ("context, all steps", context, run_context),
-        ]
+    y = model.transform.analysis(x)
     pixels = width * height
+    runs: list[tuple[str, nn.Module, Callable[[], object]]] = [
+        (ANALYSIS, model.transform.analysis, lambda: model.transform.analysis(x)),
+        (SYNTHESIS, model.transform.synthesis, lambda: model.transform.synthesis(y)),
+        (SIDE, model.prior, lambda: model.prior.latents(y)),
+    ]
+    counted = _decoding(model, Count(), tuple(y.shape))
+    own = _own_parameters([*(module for _, module, _ in runs), *counted.cost])
     parts = [
-        Part(
-            name,
-            _parameters(module),
-            _macs(run) / pixels / 1000,
-            _seconds(run, repeats, device),
-        )
+        Part(name, own[module], macs / pixels / 1000, _seconds(run, repeats, device))
         for name, module, run in runs
+        if (macs := _macs(run))
+    ]
+    timed = [
+        _decoding(model, Count(lambda: _clock(device)), tuple(y.shape)) for _ in range(repeats)
+    ]
+    names = {module: name for name, module in model.prior.named_modules()}
+    parts += [
+        Part(
+            f"prior {names[module]}",
+            own[module],
+            macs / pixels / 1000,
+            statistics.median(port.cost[module] for port in timed),
+            decoder=True,
+        )
+        for module, macs in counted.cost.items()
     ]
     compress_s = decompress_s = file_bytes = None
     if code:
-        quality = 0.5 if codec.rate.variable else None
+        quality = 0.5 if model.rate.variable else None
         data = codec.compress(image, quality)
         compress_s = _seconds(lambda: codec.compress(image, quality), repeats, device, warm=True)
         decompress_s = _seconds(lambda: codec.decompress(data), repeats, device)
         file_bytes = len(data)
     return Report(
         parts,
-        _parameters(codec),
-        prior.decode_steps(y.shape[-2], y.shape[-1]),
+        _parameters(model),
+        len(counted.sites["y"]),
         compress_s,
         decompress_s,
         file_bytes,
@@ -130,16 +132,14 @@ def measure(
     )
 
 
-def details(codec: Codec) -> dict[str, float]:
+def details(codec: ImageCodec) -> dict[str, float]:
     """What a comparison shows of a codec's size: parameters and kMAC per pixel, prior included."""
     report = measure(codec, repeats=1, code=False)
     kmacs = {part.name: part.kmacs_per_pixel for part in report.parts}
-    synthesis = kmacs["decoder (synthesis)"]
-    prior = sum(kmacs.get(name, 0.0) for name in _DECODED_PRIOR)
     return {
         "parameters": report.parameters,
-        "encoder_kmac": sum(kmacs.values()) - synthesis,
-        "decoder_kmac": synthesis + prior,
+        "encoder_kmac": sum(kmacs.values()) - kmacs[SYNTHESIS],
+        "decoder_kmac": kmacs[SYNTHESIS] + _prior_kmac(report),
         "decode_steps": report.decode_steps,
     }
 
@@ -154,8 +154,7 @@ def table(report: Report, name: str) -> str:
             for p in report.parts
         ),
     ]
-    prior = sum(p.kmacs_per_pixel for p in report.parts if p.name in _DECODED_PRIOR)
-    lines.append(f"{'prior when decoding':<22}{'':>12}{prior:>12.2f}")
+    lines.append(f"{'prior when decoding':<22}{'':>12}{_prior_kmac(report):>12.2f}")
     lines.append(f"{'whole codec':<22}{report.parameters:>12,}")
     lines.append(f"decode steps {report.decode_steps}")
     if report.compress_s is not None:
@@ -179,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
         from tngexp.training.engine import codec_config
 
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        codec = Codec.from_config(codec_config(plain), trusted=True).eval()
+        codec = ImageCodec(Codec.from_config(codec_config(plain), trusted=True)).eval()
         choices = HydraConfig.get().runtime.choices
         print(table(measure(codec), f"model={choices['model']}, untrained"))
 
@@ -208,15 +207,35 @@ def _report_checkpoint(checkpoints: list[str], words: list[str]) -> None:
     print(table(measure(load(path)), path))
 
 
+def _decoding(codec: Codec, port: Count, size: tuple[int, ...]) -> Count:
+    codec.prior.walk(port, None, codec.quantizer, size)
+    return port
+
+
+def _prior_kmac(report: Report) -> float:
+    return sum(part.kmacs_per_pixel for part in report.parts if part.decoder)
+
+
+def _own_parameters(modules: list[nn.Module]) -> dict[nn.Module, int]:
+    """The parameters of each module that are in none of its parts among ``modules``."""
+    seen: set[int] = set()
+    own = {}
+    for module in sorted(modules, key=_parameters):
+        new = [p for p in module.parameters() if id(p) not in seen]
+        seen.update(id(p) for p in new)
+        own[module] = sum(p.numel() for p in new)
+    return own
+
+
 def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _macs(run: Callable[[], object]) -> int:
+def _macs(run: Callable[[], object]) -> float:
     """Multiply-accumulates of convolutions and matrix products; torch counts each as two."""
     with FlopCounterMode(display=False) as counter:
         run()
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops() / 2
 
 
 def _seconds(
@@ -232,6 +251,11 @@ def _seconds(
         _synchronize(device)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def _clock(device: torch.device) -> float:
+    _synchronize(device)
+    return time.perf_counter()
 
 
 def _synchronize(device: torch.device) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.io import save
 from tngexp.types import TngexpError
@@ -45,7 +46,7 @@ _DERIVED = re.compile(
 )
 
 
-def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Codec:
+def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> ImageCodec:
     """A codec with the weights of a CompressAI model, in evaluation mode.
 
     Supported are ``FactorizedPrior`` (bmshj2018), ``MeanScaleHyperprior`` and
@@ -56,16 +57,14 @@ def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Co
 
     Args:
         state_dict: ``model.state_dict()`` of CompressAI ≥ 1.2.
-        lmbda: λ the model was trained with, kept in the codec's description for the record.
+        lmbda: λ the model was trained with, kept for the record.
 
     Raises:
         InteropError: naming what is missing or unexpected.
     """
     config, renames = _describe(state_dict)
     codec = Codec.from_config(config)
-    assert codec.config is not None
-    # Where tngexp.objective finds the λ of a codec that no training of ours has written.
-    codec.config["rate"]["lmbda"] = lmbda
+    codec.objective = {"lmbda": lmbda}
     weights = _rename(state_dict, renames)
     # Symbol 0 sits at the density's median, the middle one of CompressAI's three quantiles.
     weights[renames["entropy_bottleneck."] + "location"] = state_dict[
@@ -83,7 +82,7 @@ def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Co
         codec.load_state_dict(weights)
     except RuntimeError as error:
         raise InteropError(f"the weights' shapes do not fit together: {error}") from error
-    return codec.eval()
+    return ImageCodec(codec).eval()
 
 
 def main(argv: list[str] | None = None) -> int:

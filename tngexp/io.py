@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 import tngexp
 from tngexp import zoo
+from tngexp.bitstream import CodingTables, ImageCodec, tables_digest
+from tngexp.bitstream.tables import DIGEST
 from tngexp.codec import Codec
+from tngexp.objective import objective
 from tngexp.types import CheckpointError, ConfigError
 
-__all__ = ["CheckpointError", "load", "locate", "read_checkpoint", "save"]
+__all__ = ["CheckpointError", "load", "locate", "read_checkpoint", "save", "stored_tables"]
 
 SAFETENSORS = ".safetensors"
 _PREFIX = "codec."
 _TABLES = "coding."
 
 
-def load(name_or_path: str | Path, *, trusted: bool = False) -> Codec:
+def load(
+    name_or_path: str | Path, *, trusted: bool = False, fresh_tables: bool = False
+) -> ImageCodec:
     """The codec of a shipped model, a weights file or a training checkpoint, for evaluation.
 
     Nothing in the file is executed: weights load with ``weights_only=True`` and only this
@@ -34,9 +41,12 @@ def load(name_or_path: str | Path, *, trusted: bool = False) -> Codec:
         name_or_path: a name of ``tngexp.zoo``, or a file that :func:`save` or
             ``python -m tngexp.train`` wrote; the file goes first.
         trusted: also build components from outside of this package that the file names.
+        fresh_tables: leave the stored integer tables alone and derive them anew when something is
+            coded; a codec with other tables does not read the files of the former ones.
 
     Returns:
-        The codec in evaluation mode, on the CPU.
+        The codec in evaluation mode, on the CPU: call it for reconstructions and estimated bits,
+        ``compress`` and ``decompress`` for files, ``.model`` for its parts.
 
     Raises:
         CheckpointError: naming the file and what is wrong with it.
@@ -59,16 +69,34 @@ def load(name_or_path: str | Path, *, trusted: bool = False) -> Codec:
             f"{path}: its weights do not fit the codec it describes; was it written by another "
             f"version of tngexp ({checkpoint['tngexp'].get('version', 'unknown')})?"
         ) from error
-    if "coding" in checkpoint["tngexp"]:
-        from tngexp.bitstream import CodingTables
-
-        codec.tables = CodingTables.from_state(checkpoint["tngexp"]["coding"])
+    trained_for = objective(checkpoint["tngexp"])
+    codec.objective = None if trained_for is None else trained_for._asdict()
     # Convolutions on CPUs run up to twice as fast with the channels innermost.
     codec.to(memory_format=torch.channels_last)
-    return codec.eval()
+    codec.eval()
+    stored = None if fresh_tables else checkpoint["tngexp"].get("coding")
+    return ImageCodec(codec, None if stored is None else _tables(codec, stored, path)).eval()
 
 
-def save(codec: Codec, path: str | Path, *, half: bool = False) -> None:
+def _tables(codec: Codec, stored: Mapping[str, Tensor], path: Path) -> CodingTables:
+    """Stored integer tables, if they were made of these weights; older files do not say."""
+    digest = stored.get(DIGEST)
+    if digest is not None and bytes(digest.tolist()) != tables_digest(codec):
+        raise CheckpointError(
+            f"{path}: its coding tables were made of other weights than it holds. Load it with "
+            "tngexp.load(path, fresh_tables=True) and save it with tngexp.io.save, or use the "
+            "file that was not changed"
+        )
+    try:
+        return CodingTables.from_state(stored, codec)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}: {error}. Load it with tngexp.load(path, fresh_tables=True) and save it with "
+            "tngexp.io.save"
+        ) from error
+
+
+def save(codec: ImageCodec | Codec, path: str | Path, *, half: bool = False) -> None:
     """Write a codec as :func:`load` reads it, with its integer tables, whole or not at all.
 
     A name in ``.safetensors`` gives a file that any program can read without running code.
@@ -84,17 +112,23 @@ def save(codec: Codec, path: str | Path, *, half: bool = False) -> None:
         ConfigError: for a codec that has no configuration or no bitstream form, or whose weights
             are too large for half precision.
     """
-    if codec.config is None:
+    codec = codec if isinstance(codec, ImageCodec) else ImageCodec(codec)
+    if codec.model.config is None:
         raise ConfigError("only a codec built with Codec.from_config can be saved")
     path = Path(path)
     if half:
-        codec = _rounded(codec)
+        codec = ImageCodec(_rounded(codec.model))
     weights = {
         f"{_PREFIX}{name}": t.half() if half and t.is_floating_point() else t
-        for name, t in codec.state_dict().items()
+        for name, t in codec.model.state_dict().items()
     }
-    tables = codec.coder().tables.to_state()
-    about = {"format": 1, "version": tngexp.__version__, "codec": codec.config}
+    tables = stored_tables(codec)
+    about = {
+        "format": 1,
+        "version": tngexp.__version__,
+        "codec": codec.model.config,
+        "objective": codec.model.objective or {},
+    }
     beside = path.with_name(f".{path.name}.partial")
     try:
         if path.suffix == SAFETENSORS:
@@ -106,6 +140,16 @@ def save(codec: Codec, path: str | Path, *, half: bool = False) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def stored_tables(codec: ImageCodec) -> dict[str, Tensor]:
+    """The integer tables of a codec as they stand in a file, with the digest of their weights.
+
+    Raises:
+        ConfigError: for a codec that has no bitstream form.
+    """
+    digest = torch.tensor(list(tables_digest(codec.model)), dtype=torch.uint8)
+    return codec.tables().to_state() | {DIGEST: digest}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -164,6 +208,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 def _rounded(codec: Codec) -> Codec:
     """A copy with weights that half precision holds, and tables to go with them."""
     rounded = Codec.from_config(codec.config or {}, trusted=True)
+    rounded.objective = codec.objective
     weights = {
         name: t.half().to(t.dtype) if t.is_floating_point() else t
         for name, t in codec.state_dict().items()

@@ -11,6 +11,8 @@ __all__ = ["modernise", "modernise_run"]
 _RATES = ("tngexp.rate.fixed.FixedRate", "tngexp.rate.variable.VariableRate")
 _LMBDA = ("lmbda", "lmbda_min", "lmbda_max")
 
+_CONDITIONAL = "tngexp.priors.conditional.ConditionalPrior"
+
 # Options of ``conf/train.yaml`` that did not exist, with what every run did.
 _RUN_DEFAULTS: dict[str, Any] = {"init_parts": "all", "freeze": []}
 
@@ -18,6 +20,9 @@ _RUN_DEFAULTS: dict[str, Any] = {"init_parts": "all", "freeze": []}
 def modernise(codec_config: Mapping[str, Any]) -> dict[str, Any]:
     """A codec's description as today's components take it; a description of today unchanged."""
     config = dict(codec_config)
+    prior = config.get("prior")
+    if isinstance(prior, Mapping) and prior.get("_target_") == _CONDITIONAL:
+        config["prior"] = {**prior, "family": prior.get("family", "gaussian")}  # there was one
     if isinstance(config.get("rate"), Mapping):
         config["rate"] = _rate(config["rate"])
     return config

@@ -25,7 +25,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tngexp import zoo
-from tngexp.codec import Codec
+from tngexp.bitstream import ImageCodec
 from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
 from tngexp.types import TngexpError
@@ -33,10 +33,10 @@ from tngexp.types import TngexpError
 __all__ = ["TngImageFile", "use"]
 
 _ORIENTATION = 0x0112
-_current: Codec | None = None
+_current: ImageCodec | None = None
 
 
-def use(model: Codec | str | Path | None) -> None:
+def use(model: ImageCodec | str | Path | None) -> None:
     """Open and save with this codec or checkpoint from now on; None forgets it.
 
     Raises:
@@ -127,15 +127,15 @@ def _quality(value: Any) -> float | None:
     raise ValueError(f"quality must be a whole number 0 … 100 or a float 0.0 … 1.0, not {value!r}")
 
 
-def _model(shipped: str | None = None) -> Codec:
+def _model(shipped: str | None = None) -> ImageCodec:
     """What the user chose, else the model ``shipped``, else the default."""
     if _current is not None:
         return _current
     return _codec(os.environ.get("TNGEXP_MODEL") or shipped or zoo.DEFAULT)
 
 
-def _codec(model: Codec | str | Path) -> Codec:
-    if isinstance(model, Codec):
+def _codec(model: ImageCodec | str | Path) -> ImageCodec:
+    if isinstance(model, ImageCodec):
         return model
     path = zoo.path(str(model)) if str(model) in zoo.MODELS else Path(model)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
@@ -143,7 +143,7 @@ def _codec(model: Codec | str | Path) -> Codec:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(path: Path, changed: int) -> Codec:
+def _load(path: Path, changed: int) -> ImageCodec:
     from tngexp.io import load
 
     return load(path)

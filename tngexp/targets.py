@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tngexp.codec import Codec
+from tngexp.bitstream import ImageCodec
 from tngexp.coding import index_to_quality
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
@@ -22,7 +22,7 @@ _FINEST = 255  # a file says its quality in one byte
 _UNITS = {"bpp": "bpp", "psnr": "dB PSNR", "ms_ssim": "MS-SSIM"}
 
 
-def compress_to(codec: Codec, image: Image.Image, target: Target, value: float) -> bytes:
+def compress_to(codec: ImageCodec, image: Image.Image, target: Target, value: float) -> bytes:
     """The best file of at most ``value`` bits per pixel, or the smallest that is good enough.
 
     Takes ten codings at most, with a decoding each for a fidelity.
@@ -38,7 +38,7 @@ def compress_to(codec: Codec, image: Image.Image, target: Target, value: float) 
         ConfigError: for a codec of one fixed rate, or an image too small for MS-SSIM.
         TngexpError: when no quality reaches the target.
     """
-    if not codec.rate.variable:
+    if not codec.model.rate.variable:
         raise ConfigError("a target needs a variable-rate model; this model has one fixed rate")
     if target == "ms_ssim" and min(image.size) < MS_SSIM_MIN_SIDE:
         raise ConfigError(
@@ -69,7 +69,7 @@ def compress_to(codec: Codec, image: Image.Image, target: Target, value: float) 
 
 
 def _code(
-    codec: Codec, image: Image.Image, index: int, measure: Callable[[bytes], float]
+    codec: ImageCodec, image: Image.Image, index: int, measure: Callable[[bytes], float]
 ) -> tuple[bytes, float]:
     data = codec.compress(image, index_to_quality(index))
     return data, measure(data)
@@ -79,7 +79,7 @@ def _meets(reached: float, value: float, size: bool) -> bool:
     return reached <= value if size else reached >= value
 
 
-def _measure(codec: Codec, image: Image.Image, target: Target) -> Callable[[bytes], float]:
+def _measure(codec: ImageCodec, image: Image.Image, target: Target) -> Callable[[bytes], float]:
     if target == "bpp":
         return lambda data: 8 * len(data) / (image.width * image.height)
     metric, x = (psnr if target == "psnr" else ms_ssim), _tensor(image)

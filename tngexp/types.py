@@ -8,13 +8,16 @@ bits per pixel of the original image, padding included in the bits and excluded 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "ACTIVATION_LIMIT",
     "MS_SSIM_MIN_SIDE",
+    "Alphabet",
     "Cells",
     "CheckpointError",
     "CodecOutput",
@@ -22,8 +25,12 @@ __all__ = [
     "Distribution",
     "EntropyModelOutput",
     "HyperTransform",
+    "Latents",
+    "MixtureForm",
+    "Pmf",
+    "Quantizes",
     "Relaxed",
-    "ScalarQuantizer",
+    "StaticForm",
     "TngexpError",
     "Transform",
     "lower_bound",
@@ -32,6 +39,10 @@ __all__ = [
 
 MS_SSIM_MIN_SIDE = 176
 """Shortest side MS-SSIM is measured on, in pixels: four halvings of an 11-pixel window."""
+
+ACTIVATION_LIMIT = 2.0**11
+"""Bound of what the networks that predict probabilities read, since they also run in exact
+arithmetic; trained networks stay far below."""
 
 
 class TngexpError(Exception):
@@ -46,16 +57,29 @@ class ConfigError(TngexpError):
     """A configuration that cannot work; the message names the option and the fix."""
 
 
+class Latents(NamedTuple):
+    """What an encoder is about to code: the latent, scaled by the gains, and its side latent."""
+
+    y: Tensor  # (B, M, h, w), float32
+    z: Tensor | None  # (B, N, h/4, w/4), float32; None for a prior without a side latent
+
+
 class Cells(NamedTuple):
     """Quantization cells a prior integrates its density over, in the residual domain y − μ.
 
-    The rate of an element is Σ_j weight_j · −log2(F(upper_j) − F(lower_j)); without weights each
-    element lies in exactly one cell.
+    With ``group`` = 0 the rate of an element is Σ_l weight_l · −log2(F(upper_l) − F(lower_l));
+    without weights each element lies in exactly one cell.
+
+    With ``group`` = g ≥ 1 the cells are the unit cubes around the L codewords of a vector
+    quantizer, one codeword for every g channels. Codeword l has the probability P_l ∝ Π of the
+    masses of its g sides, normalised over the codebook, and the rate of a group is
+    Σ_l weight_l · −log2 P_l.
     """
 
-    lower: Tensor  # (B, M, *S), or (L, B, M, *S) with weights
+    lower: Tensor  # (B, M, *S), or (L, B, M, *S) with weights, (L, 1, g, 1, …) with a codebook
     upper: Tensor  # like lower
-    weight: Tensor | None = None  # (L, B, M, *S), sums to 1 over L
+    weight: Tensor | None = None  # (L, B, M, *S) or (L, B, M/group, *S), sums to 1 over L
+    group: int = 0  # channels of a codeword; 0: the cells tile the line
 
 
 class Relaxed(NamedTuple):
@@ -65,27 +89,90 @@ class Relaxed(NamedTuple):
     cells: Cells  # what the rate is charged for
 
 
-class ScalarQuantizer(Protocol):
-    """What a prior needs of a quantizer."""
+class Alphabet(Protocol):
+    """The symbols of a hard quantizer as data: which point and which cell each stands for.
 
-    def __call__(self, residual: Tensor) -> Relaxed:
-        """Quantize (B, M, *S): relaxed while training, hard otherwise."""
+    Evaluation, coding and search all quantize with this, so that they cannot differ.
+    """
+
+    @property
+    def group(self) -> int:
+        """Channels that share a symbol."""
+
+    @property
+    def size(self) -> int | None:
+        """L, where symbols are 0 … L − 1; None where they are all integers."""
 
     def quantize(self, residual: Tensor) -> Tensor:
-        """The symbol of each residual, int64."""
+        """Symbols (B, M/group, *S), int64, of residuals (B, M, *S)."""
 
-    def dequantize(self, symbols: Tensor) -> Tensor:
-        """The reproduction point of each symbol, float32."""
+    def dequantize(self, symbols: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Points (B, M, *S), multiples of 2⁻¹⁰, of symbols (B, M/group, *S)."""
 
     def cells(self, symbols: Tensor) -> Cells:
         """The cell of each symbol."""
 
+    def candidates(self, residual: Tensor) -> Tensor:
+        """The symbols worth considering, nearest first: (C, B, M/group, *S)."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What was learned, as tensors that travel with the weights."""
+
+    def restored(self, state: Mapping[str, Tensor]) -> Alphabet:
+        """This alphabet with what was learned taken from ``state``."""
+
+
+class Quantizes(Protocol):
+    """What a prior needs of a quantizer."""
+
+    group: int  # channels that share a symbol
+
+    def relax(self, residual: Tensor) -> Relaxed:
+        """The differentiable stand-in that training sees, (B, M, *S)."""
+
+    def hard(self, residual: Tensor) -> Relaxed:
+        """Points and cells of evaluation, (B, M, *S)."""
+
+    def alphabet(self) -> Alphabet:
+        """The same as data."""
+
+
+class MixtureForm(NamedTuple):
+    """Σ_k w_k·F((y − μ_k)/s_k) as a network predicted it, in the network's own precision."""
+
+    family: str  # of F: gaussian, laplace or logistic
+    scale: Tensor  # (K, B, M, *S), not yet floored
+    mean: Tensor  # (K, B, M, *S)
+    logits: Tensor | None  # (K, B, M, *S), of the weights in nats; None for K = 1
+
+
+class Pmf(NamedTuple):
+    """Probabilities of a finite set of symbols for each channel (or group of channels)."""
+
+    masses: list[Any]  # one float64 vector a channel
+    first: Any  # (C,) int64, the symbol of each vector's first entry
+    below: Any  # (C,) float64, probability of all smaller symbols; scalar 0 where there are none
+    above: Any  # (C,) float64
+    location: Any  # (channels,) float64, where residuals start, multiples of 2⁻¹⁰
+
+
+class StaticForm(NamedTuple):
+    """A learned density that depends on the channel alone: its integers are made once and kept."""
+
+    density: nn.Module  # what the table depends on
+    pmf: Callable[[Alphabet], Pmf]
+
 
 @runtime_checkable
 class Distribution(Protocol):
-    """The distribution of one latent element, per element, relative to its own location."""
+    """The distribution of one latent element, per element, relative to its own location.
 
-    location: Tensor  # broadcastable to (B, M, *S)
+    One that also has ``form() -> MixtureForm | StaticForm`` can be coded.
+    """
+
+    @property
+    def location(self) -> Tensor:
+        """Where residuals start, broadcastable to (B, M, *S)."""
 
     def likelihood(self, lower: Tensor, upper: Tensor) -> Tensor:
         """P(lower < y − location < upper) in float32, shape of ``lower``."""

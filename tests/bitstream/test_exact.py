@@ -100,7 +100,7 @@ def test_every_prior_has_an_exact_form(
     torch.testing.assert_close(exact_features.float(), features, atol=0.02, rtol=0.01)
     context = exact_copy(module.context)
     size = features.shape[-2:]
-    y_hat = torch.zeros(1, 12, *size)
+    y_hat = torch.zeros(1, 16, *size)
     for step in module.context.steps(size[0], size[1], z.device):
         raw = module.context(features, y_hat, step)
         exact_raw = context(exact_features, y_hat.double(), step)

@@ -18,8 +18,10 @@ import torch
 from support import checkpoint, codec_config, photo
 
 import tngexp
+from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.latents import LatentCoder
 from tngexp.codec import Codec
+from tngexp.priors import ConditionalPrior
 
 VARIANTS = {
     "as it is": {},
@@ -45,7 +47,7 @@ seen = {}
 for path in sorted(folder.glob("*.ckpt")):
     codec = tngexp.load(path)
     file = read((folder / f"{path.stem}.tng").read_bytes())
-    y_hat, checksum = codec.coder()._latents.decode(file.streams[0], 12, 8, 8)
+    y_hat, checksum = codec.prepare().latents.decode(file.streams[0], (16, 8, 8))
     own = codec.compress(photo(120, 100))
     codec.decompress(own)
     seen[path.stem] = [codec.fingerprint().hex(), checksum,
@@ -66,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("machines")
     for name, choices in MODELS.items():
-        codec = spread(Codec.from_config(codec_config(**choices)).eval())
+        codec = ImageCodec(spread(Codec.from_config(codec_config(**choices)))).eval()
         checkpoint(codec, path / f"{name}.ckpt")
         (path / f"{name}.tng").write_bytes(codec.compress(photo(120, 100)))
     return path
@@ -117,10 +119,13 @@ def test_every_machines_files_decode_here(folder: Path, variant: str) -> None:
 @torch.no_grad()
 def test_batch_mates_do_not_change_the_parameters(folder: Path) -> None:
     """The exact networks give an image the same numbers alone and among others."""
-    coder = tngexp.load(folder / "checkerboard.ckpt").coder()._latents
+    codec = tngexp.load(folder / "checkerboard.ckpt")
+    prior, port = codec.model.prior, codec.prepare().latents
+    assert isinstance(prior, ConditionalPrior)
+    synthesis = port._networks[prior.hyper.synthesis]
     z = torch.randint(-5, 6, (7, 8, 3, 3)).double()
-    together = coder._synthesis(z)
-    alone = torch.cat([coder._synthesis(z[i : i + 1]) for i in range(7)])
+    together = synthesis(z)
+    alone = torch.cat([synthesis(z[i : i + 1]) for i in range(7)])
     assert torch.equal(together, alone)
 
 
@@ -133,4 +138,4 @@ def test_files_cross_between_cpu_and_gpu(folder: Path) -> None:
         image = photo(120, 100)
         for writer, reader in ((cpu, gpu), (gpu, cpu)):
             assert reader.decompress(writer.compress(image)).size == image.size
-            assert isinstance(writer.coder()._latents, LatentCoder)
+            assert isinstance(writer.prepare().latents, LatentCoder)

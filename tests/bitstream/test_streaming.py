@@ -11,8 +11,7 @@ from bitstream.toys import UNIT, Toy, WholeImage, holes
 from support import options, photo
 from torch import nn
 
-from tngexp.bitstream import streaming
-from tngexp.bitstream.coder import ImageCoder
+from tngexp.bitstream import ImageCodec, streaming
 from tngexp.bitstream.streaming import analyse, synthesise
 from tngexp.codec import Codec
 from tngexp.rate.fixed import FixedRate
@@ -151,8 +150,8 @@ def test_tiles_of_the_prior_round_trip(
     monkeypatch.setattr("tngexp.bitstream.coder._TILE", 8)
     codec = make_codec(prior="context").eval()
     image = photo(300, 200)
-    coder = ImageCoder(codec, None)
-    data = coder.compress(image, None)
+    coder = ImageCodec(codec).eval()
+    data = coder.compress(image)
     from tngexp.coding import read
 
     assert len(read(data).streams) == 2 * 3

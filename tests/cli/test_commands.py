@@ -291,7 +291,7 @@ def test_an_unexpected_exception_is_no_traceback(
     def broken(*_: object) -> bytes:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr("tngexp.codec.Codec.compress", broken)
+    monkeypatch.setattr("tngexp.bitstream.ImageCodec.compress", broken)
     result = tng("compress", tmp_path / "a.png", "--model", model)
     assert result.code == 2
     assert "RuntimeError: first line (TNGEXP_DEBUG=1" in result.err

@@ -16,6 +16,7 @@ from support import checkpoint, photo
 
 import tngexp
 from tngexp import evaluate as entry
+from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.evaluation import measure
 
@@ -45,7 +46,7 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 
 def test_reported_figures_are_those_of_the_file(make_codec: Callable[..., Codec]) -> None:
-    codec = make_codec(prior="gmm").eval()
+    codec = ImageCodec(make_codec(prior="gmm")).eval()
     rgb = np.array(photo(200, 180))
     measurement, data = measure(codec, rgb, None)
     decoded = np.array(codec.decompress(data))

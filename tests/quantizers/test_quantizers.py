@@ -7,11 +7,23 @@ import math
 import pytest
 import torch
 
-from tngexp.quantizers import Mixed, Noise, Quantizer, SoftRound, SoftToHard, StraightThrough
+from tngexp.quantizers import (
+    DeadZone,
+    Mixed,
+    Noise,
+    Quantizer,
+    SoftRound,
+    SoftToHard,
+    StraightThrough,
+    VectorQuantizer,
+)
+from tngexp.quantizers.base import IntegerQuantizer
 from tngexp.quantizers.soft_round import soft_round
 from tngexp.types import ConfigError
 
-ALL = [Noise, StraightThrough, Mixed, SoftRound, SoftToHard]
+NEAREST = [Noise, StraightThrough, Mixed, SoftRound, SoftToHard]
+SCALAR = [*NEAREST, DeadZone]
+ALL = [*SCALAR, VectorQuantizer]
 
 
 @pytest.fixture(params=ALL, ids=lambda cls: cls.__name__)
@@ -19,31 +31,88 @@ def quantizer(request: pytest.FixtureRequest) -> Quantizer:
     return request.param()
 
 
+@pytest.fixture(params=SCALAR, ids=lambda cls: cls.__name__)
+def scalar(request: pytest.FixtureRequest) -> Quantizer:
+    return request.param()
+
+
+def points(quantizer: Quantizer, residual: torch.Tensor) -> torch.Tensor:
+    alphabet = quantizer.alphabet()
+    return alphabet.dequantize(alphabet.quantize(residual))
+
+
 def residuals() -> torch.Tensor:
     return (3 * torch.randn(2, 4, 5, 6)).clamp(-8, 8)
 
 
 def test_reproduction_points_are_fixed_points(quantizer: Quantizer) -> None:
-    points = quantizer.dequantize(quantizer.quantize(residuals()))
-    assert torch.equal(quantizer.dequantize(quantizer.quantize(points)), points)
+    found = points(quantizer, residuals())
+    assert torch.equal(points(quantizer, found), found)
 
 
-def test_hard_quantization_takes_the_nearest_point(quantizer: Quantizer) -> None:
-    residual = residuals()
-    chosen = quantizer.dequantize(quantizer.quantize(residual))
-    candidates = quantizer.dequantize(quantizer.quantize(torch.linspace(-9, 9, 3001))).unique()
+@pytest.mark.parametrize("kind", NEAREST)
+def test_hard_quantization_takes_the_nearest_point(kind: type[Quantizer]) -> None:
+    quantizer, residual = kind(), residuals()
+    chosen = points(quantizer, residual)
+    candidates = points(quantizer, torch.linspace(-9, 9, 3001)).unique()
     nearest = (residual.unsqueeze(-1) - candidates).abs().amin(-1)
     torch.testing.assert_close((residual - chosen).abs(), nearest)
 
 
-def test_cells_contain_what_was_quantized_and_tile_the_line(quantizer: Quantizer) -> None:
-    residual = torch.linspace(-6, 6, 401)
-    symbols = quantizer.quantize(residual)
-    cells = quantizer.cells(symbols)
+def test_a_codebook_takes_the_nearest_codeword() -> None:
+    quantizer, residual = VectorQuantizer(size=7, group=2), residuals()
+    words = quantizer.words.detach()
+    pairs = residual.unflatten(1, (-1, 2)).movedim(2, -1)  # (B, M/2, h, w, 2)
+    nearest = (pairs.unsqueeze(-2) - words).square().sum(-1).argmin(-1)
+    assert torch.equal(quantizer.alphabet().quantize(residual), nearest)
+    decoded = points(quantizer, residual).unflatten(1, (-1, 2)).movedim(2, -1)
+    torch.testing.assert_close(decoded, words[nearest], atol=1 / 2048, rtol=0)
+
+
+def test_cells_contain_what_was_quantized_and_tile_the_line(scalar: Quantizer) -> None:
+    alphabet, residual = scalar.alphabet(), torch.linspace(-6, 6, 401)
+    symbols = alphabet.quantize(residual)
+    cells = alphabet.cells(symbols)
     assert bool(((cells.lower <= residual) & (residual <= cells.upper)).all())
-    present = symbols.unique()
-    inner = quantizer.cells(present)
+    inner = alphabet.cells(symbols.unique())
     torch.testing.assert_close(inner.upper[:-1], inner.lower[1:])
+
+
+def test_candidates_begin_with_the_nearest_and_differ(quantizer: Quantizer) -> None:
+    alphabet, residual = quantizer.alphabet(), residuals()
+    first, second = alphabet.candidates(residual)
+    assert torch.equal(first, alphabet.quantize(residual))
+    assert (first != second).float().mean() > 0.5
+    error = [
+        (alphabet.dequantize(symbols) - residual).square().sum() for symbols in (first, second)
+    ]
+    assert error[0] < error[1]
+
+
+def test_the_dead_zone_is_as_wide_as_it_says() -> None:
+    alphabet = DeadZone(width=1.5).alphabet()
+    residual = torch.tensor([-2.8, -1.76, -1.74, -0.76, -0.74, 0.0, 0.74, 0.76, 1.74, 1.76, 2.8])
+    expected = [-3, -2, -1, -1, 0, 0, 0, 1, 1, 2, 3]
+    assert alphabet.quantize(residual).tolist() == expected
+    cells = alphabet.cells(torch.tensor([-2, -1, 0, 1, 2]))
+    assert cells.lower.tolist() == [-2.75, -1.75, -0.75, 0.75, 1.75]
+    assert cells.upper.tolist() == [-1.75, -0.75, 0.75, 1.75, 2.75]
+    plain, residual = DeadZone(width=1).alphabet(), residuals()
+    assert torch.equal(plain.quantize(residual), residual.round().long())
+
+
+@pytest.mark.parametrize("width", [0, 2, -1, float("nan")])
+def test_a_dead_zone_that_cannot_be_is_refused(width: float) -> None:
+    with pytest.raises(ConfigError, match=r"quantizer\.width"):
+        DeadZone(width=width)
+
+
+def test_symbols_are_described_in_one_place() -> None:
+    with pytest.raises(ConfigError, match=r"quantize\(\), which nothing calls"):
+
+        class _Old(IntegerQuantizer):
+            def quantize(self, residual: torch.Tensor) -> torch.Tensor:
+                return residual.floor().long()
 
 
 def test_evaluation_is_hard_and_deterministic(quantizer: Quantizer) -> None:
@@ -51,8 +120,9 @@ def test_evaluation_is_hard_and_deterministic(quantizer: Quantizer) -> None:
     residual = residuals()
     first, second = quantizer(residual), quantizer(residual)
     assert torch.equal(first.decoded, second.decoded)
-    assert torch.equal(first.decoded, quantizer.dequantize(quantizer.quantize(residual)))
-    assert first.cells.weight is None
+    assert torch.equal(first.decoded, points(quantizer, residual))
+    if first.cells.weight is not None:  # a codebook's choice
+        assert set(first.cells.weight.unique().tolist()) == {0, 1}
 
 
 def test_training_passes_gradients_to_the_residual(quantizer: Quantizer) -> None:
@@ -109,7 +179,7 @@ def test_soft_to_hard_hardens_with_sigma() -> None:
     residual = residuals()
     quantizer.anneal(1.0)
     soft = quantizer.relax(residual)
-    hard = quantizer.dequantize(quantizer.quantize(residual))
+    hard = points(quantizer, residual)
     assert (soft.decoded - hard).abs().mean() < 1e-2
     assert soft.cells.weight is not None
     torch.testing.assert_close(soft.cells.weight.sum(0), torch.ones_like(residual))
@@ -137,3 +207,26 @@ def test_schedules_must_grow() -> None:
         SoftRound(alpha_start=3.0, alpha_end=2.0)
     with pytest.raises(ConfigError, match="sigma_start"):
         SoftToHard(sigma_start=0.0)
+    with pytest.raises(ConfigError, match="sigma_start"):
+        VectorQuantizer(sigma_start=2.0, sigma_end=1.0)
+
+
+def test_a_codebook_hardens_with_sigma_and_learns() -> None:
+    quantizer, residual = VectorQuantizer(sigma_end=1e5), residuals()
+    quantizer.anneal(1.0)
+    soft = quantizer.relax(residual)
+    # All but those half-way between two codewords.
+    assert ((soft.decoded - points(quantizer, residual)).abs() > 1e-2).float().mean() < 0.05
+    assert soft.cells.weight is not None
+    assert soft.cells.group == 2
+    torch.testing.assert_close(soft.cells.weight.sum(0), torch.ones(2, 2, 5, 6))
+    quantizer.anneal(0.0)
+    quantizer.relax(residual).decoded.square().sum().backward()
+    assert quantizer.words.grad is not None
+    assert bool((quantizer.words.grad != 0).any())
+
+
+@pytest.mark.parametrize(("size", "group"), [(1, 2), (8, 0)])
+def test_a_codebook_needs_words(size: int, group: int) -> None:
+    with pytest.raises(ConfigError, match="size ≥ 2"):
+        VectorQuantizer(size, group)

@@ -117,7 +117,7 @@ def test_shipped_weights_are_the_average_over_the_steps(run: Run, steps: list[St
             decay * a + (1 - decay) * w.double() for a, w in zip(average, step.after, strict=True)
         ]
     checkpoint = torch.load(result.last, weights_only=True)
-    names = [f"codec.{name}" for name, _ in tngexp.load(result.last).named_parameters()]
+    names = [f"codec.{name}" for name, _ in tngexp.load(result.last).model.named_parameters()]
     for i, name in enumerate(names):
         assert torch.equal(checkpoint["raw_state_dict"][name], steps[-1].after[i]), name
         shipped = checkpoint["state_dict"][name].double()

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from tngexp.bitstream.coder import ImageCoder
+from tngexp.bitstream.coder import Analysis, ImageCodec
 from tngexp.bitstream.exact import exact_copy
-from tngexp.bitstream.tables import CodingTables, derive_tables
+from tngexp.bitstream.tables import CodingTables, derive_tables, tables_digest
 
-__all__ = ["CodingTables", "ImageCoder", "derive_tables", "exact_copy"]
+__all__ = [
+    "Analysis",
+    "CodingTables",
+    "ImageCodec",
+    "derive_tables",
+    "exact_copy",
+    "tables_digest",
+]

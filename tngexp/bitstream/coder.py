@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from tngexp.bitstream import images
 from tngexp.bitstream.latents import LatentCoder
 from tngexp.bitstream.streaming import analyse, synthesise
-from tngexp.bitstream.tables import CodingTables, derive_tables
+from tngexp.bitstream.tables import CodingTables, derive_tables, tables_digest
+from tngexp.codec import Codec
 from tngexp.coding import (
     BitstreamError,
     Container,
@@ -22,12 +25,9 @@ from tngexp.coding import (
     symbols_checksum,
     write,
 )
-from tngexp.types import ConfigError
+from tngexp.types import CodecOutput, ConfigError, Latents
 
-if TYPE_CHECKING:
-    from tngexp.codec import Codec
-
-__all__ = ["ImageCoder"]
+__all__ = ["Analysis", "ImageCodec"]
 
 _TILE = 128
 """Latent positions of a tile's side: larger latents are coded as independent tiles, which bounds
@@ -35,45 +35,125 @@ the memory of the exact networks. Only the prior sees tiles; the transforms see 
 
 
 @final
-class ImageCoder:
-    """Codes images with ``codec``, whose weights must not change meanwhile.
+@dataclass(frozen=True)
+class Analysis:
+    """An image between analysis and writing: its latents, and what the file will say besides.
 
-    Args:
-        codec: the codec, in evaluation mode.
-        tables: its integer tables; derived from the weights when None.
-
-    Raises:
-        ConfigError: for a codec that has no bitstream form.
+    A search changes the latents (:meth:`map`) and leaves the rest alone.
     """
 
-    def __init__(self, codec: Codec, tables: CodingTables | None) -> None:
-        self._codec = codec
-        self.tables = tables or derive_tables(codec.prior, codec.quantizer)
-        self._latents = LatentCoder(codec.prior, self.tables)
-        arrays = {
-            name: tensor.detach().cpu().numpy()
-            for name, tensor in {
-                **codec.state_dict(),
-                **{f"coding.{name}": t for name, t in self.tables.to_state().items()},
-            }.items()
-        }
-        self.fingerprint = fingerprint(arrays)
+    tiles: tuple[Latents, ...]  # y (1, M, h, w) and z of each tile of the latent, in raster order
+    quality: int | None  # in 1/255; None for a codec of one fixed rate
+    picture: images.Picture
+
+    def map(self, change: Callable[[Latents], Latents]) -> Analysis:
+        """The same image with other latents."""
+        return replace(self, tiles=tuple(change(tile) for tile in self.tiles))
+
+
+@final
+class _Prepared:
+    """What coding needs of the weights as they are now."""
+
+    def __init__(self, model: Codec, tables: CodingTables) -> None:
+        self.tables = tables
+        self.latents = LatentCoder(model, tables)
+        state = {**model.state_dict(), **_under("coding", tables.to_state())}
+        self.fingerprint = fingerprint(
+            {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+        )
+
+
+@final
+class ImageCodec(nn.Module):
+    """Codes images with a model: what :func:`tngexp.load` returns.
+
+    It stands above the model, which knows nothing of files. Integer tables and exact networks are
+    made of the weights when something is first coded, and again when the weights have changed.
+
+    Args:
+        model: the codec to code with.
+        tables: its integer tables, as they were stored with these very weights; derived when None.
+    """
+
+    def __init__(self, model: Codec, tables: CodingTables | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self._stored = None if tables is None else (tables_digest(model), tables)
+        self._prepared: tuple[tuple[int, ...], _Prepared] | None = None
+
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodecOutput:
+        """Reconstruct images and count their bits: :meth:`tngexp.codec.Codec.forward`."""
+        output: CodecOutput = self.model(x, quality)
+        return output
+
+    def prepare(self) -> _Prepared:
+        """Make what coding needs, so that a model that cannot code is found out at once.
+
+        Raises:
+            ConfigError: for a component that has no bitstream form, or a model in training mode.
+        """
+        model = self.model
+        if model.training:
+            raise ConfigError("a codec codes in evaluation mode: call codec.eval() first")
+        state = tuple(n for t in model.state_dict().values() for n in (t.data_ptr(), t._version))
+        if self._prepared is None or self._prepared[0] != state:
+            self._prepared = (state, _Prepared(model, self._tables()))
+        return self._prepared[1]
+
+    def fingerprint(self) -> bytes:
+        """The four bytes by which a ``.tng`` file names the model it was coded with."""
+        return self.prepare().fingerprint
+
+    def tables(self) -> CodingTables:
+        """The integer tables that go with the weights as they are now."""
+        return self.prepare().tables
+
+    def compress(self, image: Image.Image | Tensor, quality: float | None = None) -> bytes:
+        """The bytes of a ``.tng`` file.
+
+        Args:
+            image: a Pillow image of any mode, or a tensor (3, H, W) or (1, H, W), uint8 or float
+                in [0, 1]; any size from 1×1. ``docs/coding.md`` tells what becomes of grey,
+                transparent and 16-bit images.
+            quality: 0 … 1 for a variable-rate codec, where None means 0.5.
+
+        Raises:
+            ConfigError: for a quality the codec does not take, or a codec in training mode.
+        """
+        return self.write(self.analyse(image, quality))
 
     @torch.no_grad()
-    def compress(self, image: Image.Image | Tensor, quality: float | None) -> bytes:
-        """See :meth:`tngexp.codec.Codec.compress`."""
-        codec = self._codec
-        index = self._quality_index(quality)
+    def analyse(self, image: Image.Image | Tensor, quality: float | None = None) -> Analysis:
+        """The first half of :meth:`compress`: what is to be coded, not yet quantized.
+
+        A search for better symbols goes between the halves, see ``tngexp.bitstream.search``.
+
+        Raises:
+            ConfigError: as :meth:`compress`.
+        """
+        model, index = self.model, self._quality_index(quality)
+        self.prepare()
         picture = (
             images.from_tensor(image) if isinstance(image, Tensor) else images.from_pillow(image)
         )
         y = analyse(
-            codec.transform, codec.rate, picture.rgb, codec.stride, self._quality_tensor(index)
+            model.transform, model.rate, picture.rgb, model.stride, self._quality_tensor(index)
         )
+        device = next(model.parameters()).device
+        tiles = [
+            model.prior.latents(y[:, :, rows, columns].to(device))
+            for rows, columns in _tiles(y.shape[-2], y.shape[-1])
+        ]
+        return Analysis(tuple(tiles), index, picture)
+
+    @torch.no_grad()
+    def write(self, analysis: Analysis) -> bytes:
+        """The second half of :meth:`compress`: the bytes of a file that holds these latents."""
+        prepared, picture = self.prepare(), analysis.picture
         streams, checksum = [], 0
-        device = next(codec.parameters()).device
-        for rows, columns in _tiles(y.shape[-2], y.shape[-1]):
-            stream, tile_checksum = self._latents.encode(y[:, :, rows, columns].to(device))
+        for latents in analysis.tiles:
+            stream, tile_checksum = prepared.latents.encode(latents)
             streams.append(stream)
             checksum = _combine(checksum, tile_checksum)
         if picture.alpha is not None:
@@ -84,10 +164,10 @@ class ImageCoder:
                 width=picture.rgb.shape[-1],
                 height=picture.rgb.shape[-2],
                 mode=picture.mode,
-                model=self.fingerprint,
+                model=prepared.fingerprint,
                 streams=tuple(streams),
                 symbols_checksum=checksum,
-                quality=index,
+                quality=analysis.quality,
                 icc=picture.icc,
                 orientation=picture.orientation,
             )
@@ -95,17 +175,22 @@ class ImageCoder:
 
     @torch.no_grad()
     def decompress(self, data: bytes) -> Image.Image:
-        """See :meth:`tngexp.codec.Codec.decompress`."""
-        codec, file = self._codec, read(data)
-        if file.model != self.fingerprint:
+        """The image of a ``.tng`` file, in its original size and mode.
+
+        Raises:
+            BitstreamError: when the file is damaged, foreign, or of another model; never shows a
+                wrong image instead.
+        """
+        model, prepared, file = self.model, self.prepare(), read(data)
+        if file.model != prepared.fingerprint:
             raise BitstreamError(
                 f"the file was coded with model {file.model.hex()}, this is model "
-                f"{self.fingerprint.hex()}; give the checkpoint it was coded with"
+                f"{prepared.fingerprint.hex()}; give the checkpoint it was coded with"
             )
-        if (file.quality is not None) != codec.rate.variable:
+        if (file.quality is not None) != model.rate.variable:
             raise BitstreamError("the file's quality does not go with this model")
-        height, width = (-(-s // codec.stride) * codec.stride for s in (file.height, file.width))
-        rows, columns = height // codec.transform.stride, width // codec.transform.stride
+        height, width = (-(-s // model.stride) * model.stride for s in (file.height, file.width))
+        rows, columns = height // model.transform.stride, width // model.transform.stride
         tiles = _tiles(rows, columns)
         has_alpha = file.mode.endswith("A")
         if len(file.streams) != len(tiles) + has_alpha or file.tile:
@@ -117,11 +202,11 @@ class ImageCoder:
         alpha = None
         if has_alpha:
             alpha = images.unpack_alpha(file.streams[-1], file.width, file.height)
-        channels, checksum, parts = codec.transform.latent_channels, 0, []
+        channels, checksum, parts = model.transform.latent_channels, 0, []
         # Whole-image memory is taken only after every stream has proved sound.
         for stream, (row, column) in zip(file.streams, tiles, strict=False):
-            size = (row.stop - row.start, column.stop - column.start)
-            part, tile_checksum = self._latents.decode(stream, channels, *size)
+            size = (channels, row.stop - row.start, column.stop - column.start)
+            part, tile_checksum = prepared.latents.decode(stream, size)
             parts.append(part)
             checksum = _combine(checksum, tile_checksum)
         if alpha is not None:
@@ -136,8 +221,8 @@ class ImageCoder:
             y_hat[:, :, row, column] = part
         del parts
         rgb = synthesise(
-            codec.transform,
-            codec.rate,
+            model.transform,
+            model.rate,
             y_hat,
             file.height,
             file.width,
@@ -145,8 +230,14 @@ class ImageCoder:
         )
         return images.to_pillow(images.Picture(rgb, file.mode, alpha, file.icc, file.orientation))
 
+    def _tables(self) -> CodingTables:
+        """The stored tables where the weights are still those they were made of."""
+        if self._stored is not None and self._stored[0] == tables_digest(self.model):
+            return self._stored[1]
+        return derive_tables(self.model)
+
     def _quality_index(self, quality: float | None) -> int | None:
-        if not self._codec.rate.variable:
+        if not self.model.rate.variable:
             if quality is not None:
                 raise ConfigError("this codec has one fixed rate and takes no quality")
             return None
@@ -158,7 +249,7 @@ class ImageCoder:
     def _quality_tensor(self, index: int | None) -> Tensor | None:
         if index is None:
             return None
-        device = next(self._codec.parameters()).device
+        device = next(self.model.parameters()).device
         return torch.tensor([index_to_quality(index)], device=device)
 
 
@@ -174,3 +265,7 @@ def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
 def _combine(checksum: int, tile: int) -> int:
     """Order-dependent sum of tile checksums; a single tile's is its own."""
     return (checksum * 257 + tile) & 0xFFFF
+
+
+def _under(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": tensor for key, tensor in state.items()}

@@ -19,15 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tngexp.types import ConfigError
+from tngexp.types import ACTIVATION_LIMIT, ConfigError
 
-__all__ = ["ACTIVATION_BITS", "ACTIVATION_LIMIT", "exact_copy", "to_grid"]
+__all__ = ["ACTIVATION_BITS", "exact_copy", "to_grid"]
 
 ACTIVATION_BITS = 10
 """Activations are multiples of 2⁻¹⁰."""
-
-ACTIVATION_LIMIT = 2.0**11
-"""Activations beyond ±2048 are clamped; trained networks stay far below."""
 
 _WEIGHT_BITS = 15
 _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.PixelShuffle, nn.Identity)

@@ -1,165 +1,166 @@
-"""Integer tables of learned densities: derived once, then part of the weights.
+"""Integer tables of learned densities and alphabets: derived once, then part of the weights.
 
 A factorized density is evaluated with softplus, tanh and sigmoid, whose last bit differs between
 machines, so its integer CDF is computed once (when a training ends, or when a codec without tables
 first codes) and stored: sender and receiver use the same integers. The same goes for the learned
-centers of a quantizer. The fingerprint in every file covers them.
+points of a quantizer. The fingerprint in every file covers them, and a digest says which weights
+they were made of.
 """
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from tngexp.bitstream.exact import to_grid
-from tngexp.coding import Tables, build_tables, quantize_edges
-from tngexp.priors import ConditionalPrior, FactorizedDensity, FactorizedPrior, Prior
-from tngexp.quantizers import IntegerQuantizer, Quantizer, SoftToHard
-from tngexp.types import ConfigError
+from tngexp.bitstream.laws import DensityTable, form_of
+from tngexp.codec import Codec
+from tngexp.coding import Tables, build_tables
+from tngexp.priors import Count, Site
+from tngexp.types import Alphabet, ConfigError, StaticForm
 
-__all__ = ["Alphabet", "CodingTables", "DensityTable", "derive_tables"]
+__all__ = ["DIGEST", "CodingTables", "derive_tables", "survey", "tables_digest"]
 
-_TAIL_LOGIT = 21.0  # mass beyond a table's ends is below 2⁻³⁰, which an escape code takes over
-_WIDEST = 1 << 13  # symbols to either side; a density wider than this leaves the rest to escapes
-
-
-class DensityTable(NamedTuple):
-    """A learned density per channel in integers."""
-
-    tables: Tables
-    location: NDArray[np.float64]  # (C,), where symbol 0 sits, in multiples of 2⁻¹⁰
+DIGEST = "digest"
+"""Under which the digest of the weights stands beside the tables made of them."""
 
 
-class Alphabet(NamedTuple):
-    """Finite reproduction points of a quantizer with learned centers."""
+@final
+@dataclass(frozen=True, eq=False)
+class CodingTables:
+    """Everything a bitstream needs beyond the weights, by the name of the latent."""
 
-    centers: NDArray[np.float64]  # (L,), in multiples of 2⁻¹⁰
-    edges: NDArray[np.int64]  # (L − 1,), inner cell edges in 1/256
-
-
-class CodingTables(NamedTuple):
-    """Everything a bitstream needs beyond the weights."""
-
-    density: DensityTable  # of the side latent, or of the latent under a factorized prior
-    alphabet: Alphabet | None  # None for the integers
+    densities: dict[str, DensityTable]  # of latents with a learned density
+    alphabets: dict[str, Alphabet]  # of all latents
 
     def to_state(self) -> dict[str, Tensor]:
         """As plain tensors, for a checkpoint."""
-        tables, location = self.density
-        state = {
-            "cdf": torch.from_numpy(tables.cdf.astype(np.int64)),
-            "begin": torch.from_numpy(tables.begin),
-            "offset": torch.from_numpy(tables.offset),
-            "location": torch.from_numpy(location),
-        }
-        if self.alphabet is not None:
-            state["centers"] = torch.from_numpy(self.alphabet.centers)
-            state["edges"] = torch.from_numpy(self.alphabet.edges)
+        state: dict[str, Tensor] = {}
+        for place, (name, (tables, location)) in enumerate(self.densities.items()):
+            state |= _prefixed(
+                name if place else "",
+                {
+                    "cdf": torch.from_numpy(tables.cdf.astype(np.int64)),
+                    "begin": torch.from_numpy(tables.begin),
+                    "offset": torch.from_numpy(tables.offset),
+                    "location": torch.from_numpy(location),
+                },
+            )
+        for name, alphabet in self.alphabets.items():
+            state |= _prefixed("" if name == "y" else name, alphabet.state())
         return state
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> CodingTables:
-        """The inverse of :meth:`to_state`.
+    def from_state(cls, state: Mapping[str, Tensor], codec: Codec) -> CodingTables:
+        """The inverse of :meth:`to_state`, for the codec whose tables they are.
 
         Raises:
             ConfigError: for tables that could not be coded with.
         """
+        sites = survey(codec)
+        densities: dict[str, DensityTable] = {}
+        alphabets: dict[str, Alphabet] = {}
         try:
-            arrays = {name: tensor.numpy() for name, tensor in state.items()}
-            tables = Tables(
-                arrays["cdf"].astype(np.uint32), arrays["begin"], arrays["offset"]
-            ).check()
-            alphabet = None
-            if "centers" in arrays:
-                alphabet = Alphabet(arrays["centers"].astype(np.float64), arrays["edges"])
-            return cls(DensityTable(tables, arrays["location"].astype(np.float64)), alphabet)
+            for name, site in sites.items():
+                if isinstance(form_of(site), StaticForm):
+                    own = _own("" if not densities else name, state)
+                    arrays = {key: tensor.numpy() for key, tensor in own.items()}
+                    tables = Tables(
+                        arrays["cdf"].astype(np.uint32), arrays["begin"], arrays["offset"]
+                    ).check()
+                    location = arrays["location"].astype(np.float64)
+                    densities[name] = DensityTable(tables, location)
+                alphabet = site.quantizer.alphabet()
+                alphabets[name] = alphabet.restored(_own("" if name == "y" else name, state))
         except (KeyError, ValueError, AttributeError) as error:
-            raise ConfigError(f"the coding tables are damaged: {error}") from error
+            raise ConfigError(f"the coding tables are damaged or incomplete: {error}") from error
+        return cls(densities, alphabets)
 
 
 @torch.no_grad()
-def derive_tables(prior: Prior, quantizer: Quantizer) -> CodingTables:
-    """Integer tables of a prior's learned density and a quantizer's learned centers.
+def survey(codec: Codec) -> dict[str, Site]:
+    """The first site of each latent, in coding order."""
+    port = Count(time.perf_counter)
+    _walk_once(codec, port)
+    return {name: sites[0] for name, sites in port.sites.items()}
+
+
+@torch.no_grad()
+def networks_of(codec: Codec) -> list[nn.Module]:
+    """The networks that predict probabilities."""
+    port = Count(time.perf_counter)
+    _walk_once(codec, port)
+    return list(port.cost)
+
+
+@torch.no_grad()
+def derive_tables(codec: Codec) -> CodingTables:
+    """Integer tables of the learned densities and alphabets of a codec's weights.
 
     Raises:
-        ConfigError: for a prior or quantizer that has no bitstream form.
+        ConfigError: for a prior or quantizer that has no bitstream form, by name.
     """
-    alphabet = None
-    if isinstance(quantizer, SoftToHard):
-        centers = to_grid(quantizer.centers().detach().cpu()).numpy()
-        alphabet = Alphabet(centers, quantize_edges((centers[1:] + centers[:-1]) / 2))
-    elif not isinstance(quantizer, IntegerQuantizer):
+    densities, alphabets = {}, {}
+    for name, site in survey(codec).items():
+        alphabet = _checked(site)
+        alphabets[name] = alphabet
+        form = form_of(site)
+        if isinstance(form, StaticForm):
+            masses, first, below, above, location = form.pmf(alphabet)
+            densities[name] = DensityTable(build_tables(masses, first, below, above), location)
+    return CodingTables(densities, alphabets)
+
+
+def tables_digest(codec: Codec) -> bytes:
+    """SHA-256 of the weights that a codec's tables are made of."""
+    digest = hashlib.sha256()
+    for name, site in survey(codec).items():
+        form = form_of(site)
+        density = [form.density] if isinstance(form, StaticForm) else []
+        for module in [*density, site.quantizer]:
+            if not isinstance(module, nn.Module):
+                continue
+            for key, tensor in sorted(module.state_dict().items()):
+                digest.update(f"{name} {key}".encode())
+                digest.update(np.ascontiguousarray(tensor.cpu().contiguous().numpy()).tobytes())
+    return digest.digest()
+
+
+def _walk_once(codec: Codec, port: Count) -> None:
+    size = (1, codec.transform.latent_channels, codec.prior.stride, codec.prior.stride)
+    codec.prior.walk(port, None, codec.quantizer, size)
+
+
+def _checked(site: Site) -> Alphabet:
+    """The alphabet of a site's quantizer, if it is what the quantizer evaluates with."""
+    alphabet = site.quantizer.alphabet()
+    residual = torch.linspace(-6, 6, 1009 * alphabet.group).view(1, alphabet.group, -1)
+    decoded = alphabet.dequantize(alphabet.quantize(residual))
+    if not bool(torch.isfinite(decoded).all()):
         raise ConfigError(
-            f"{type(quantizer).__name__} has no bitstream form: derive it from IntegerQuantizer, "
-            "or give it learned centers as SoftToHard does"
+            f"the points of {type(site.quantizer).__name__} are not finite: the training diverged"
         )
-    if isinstance(prior, ConditionalPrior):
-        return CodingTables(_integer_table(prior.side_density), alphabet)
-    if isinstance(prior, FactorizedPrior):
-        if alphabet is None:
-            return CodingTables(_integer_table(prior.density), None)
-        return CodingTables(_alphabet_table(prior.density, alphabet), alphabet)
-    raise ConfigError(f"{type(prior).__name__} has no bitstream form")
+    hard = site.quantizer.hard(residual).decoded
+    if decoded.shape != hard.shape or not torch.equal(decoded, hard.cpu().to(decoded)):
+        raise ConfigError(
+            f"{type(site.quantizer).__name__} evaluates otherwise than its alphabet() says, so its "
+            "files would hold something else than was measured: leave hard() as it is"
+        )
+    return alphabet
 
 
-def _integer_table(density: FactorizedDensity) -> DensityTable:
-    exact = _in_float64(density)
-    location = exact.location
-    first = _search(exact, -_TAIL_LOGIT, -1)
-    last = _search(exact, _TAIL_LOGIT, +1)
-    symbols = torch.arange(int(first.min()), int(last.max()) + 1, dtype=torch.float64)
-    grid = symbols.view(1, 1, -1).expand(1, exact.channels, -1)
-    mass = exact.at(grid).likelihood(grid - 0.5, grid + 0.5)[0].numpy()  # (C, n)
-    origin = int(first.min())
-    pmfs = [
-        mass[channel, int(first[channel]) - origin : int(last[channel]) - origin + 1]
-        for channel in range(exact.channels)
-    ]
-    edges = torch.stack([first - 0.5, last + 0.5], -1) + location.unsqueeze(-1)  # (C, 2)
-    logits = exact.logits(edges.unsqueeze(1)).squeeze(1)
-    below, above = torch.sigmoid(logits[:, 0]).numpy(), torch.sigmoid(-logits[:, 1]).numpy()
-    tables = build_tables(pmfs, first.long().numpy(), below, above)
-    return DensityTable(tables, location.numpy())
+def _prefixed(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}" if name else key: tensor for key, tensor in state.items()}
 
 
-def _alphabet_table(density: FactorizedDensity, alphabet: Alphabet) -> DensityTable:
-    exact = _in_float64(density)
-    edges = torch.from_numpy(alphabet.edges / 256.0)
-    far = edges.new_tensor([1e6])
-    shape = (-1, 1, 1, 1)
-    lower = torch.cat([-far, edges]).view(shape)
-    upper = torch.cat([edges, far]).view(shape)
-    latent = edges.new_zeros(1, exact.channels, 1)
-    mass = exact.at(latent).likelihood(lower, upper)[:, 0, :, 0].T.numpy()  # (C, L)
-    tables = build_tables(list(mass), np.zeros(exact.channels, np.int64))
-    return DensityTable(tables, exact.location.numpy())
-
-
-def _in_float64(density: FactorizedDensity) -> FactorizedDensity:
-    exact = copy.deepcopy(density).cpu().double()
-    exact.location = to_grid(exact.location)
-    return exact
-
-
-def _search(density: FactorizedDensity, logit: float, sign: int) -> Tensor:
-    """Per channel, the symbol nearest to zero whose outer edge lies beyond ``logit``; (C,)."""
-
-    def beyond(symbol: Tensor) -> Tensor:
-        edge = symbol + 0.5 * sign + density.location
-        value = density.logits(edge.view(-1, 1, 1)).flatten()
-        return value * sign >= logit * sign
-
-    inside = torch.zeros(density.channels, dtype=torch.float64)
-    outside = torch.full_like(inside, float(sign * _WIDEST))
-    while bool(((outside - inside).abs() > 1).any()):
-        middle = ((inside + outside) / 2).trunc()
-        hit = beyond(middle)
-        outside = torch.where(hit, middle, outside)
-        inside = torch.where(hit, inside, middle)
-    return torch.where(beyond(inside), inside, outside)
+def _own(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not name:
+        return {key: tensor for key, tensor in state.items() if "." not in key}
+    start = f"{name}."
+    return {key.removeprefix(start): t for key, t in state.items() if key.startswith(start)}

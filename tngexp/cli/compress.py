@@ -17,7 +17,7 @@ from tngexp.targets import Target, compress_to
 from tngexp.types import ConfigError, TngexpError
 
 if TYPE_CHECKING:
-    from tngexp.codec import Codec
+    from tngexp.bitstream import ImageCodec
 
 __all__ = ["DESCRIPTION", "EXTENSIONS", "add_arguments", "read_image", "run"]
 
@@ -63,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
     work = plan(arguments.inputs, arguments.output, ".tng", EXTENSIONS)
     quality: float | None = arguments.quality
-    codec: Codec = load_model(arguments.model)
-    if quality is not None and not codec.rate.variable:
+    codec: ImageCodec = load_model(arguments.model)
+    if quality is not None and not codec.model.rate.variable:
         raise ConfigError("--quality is for variable-rate models; this model has one fixed rate")
-    codec.coder()  # a model that cannot code is no single file's fault
+    codec.prepare()  # a model that cannot code is no single file's fault
     targets = [(t, v) for _, t, _ in _TARGETS if (v := getattr(arguments, t)) is not None]
 
     def convert(job: Job) -> tuple[bytes, str]:

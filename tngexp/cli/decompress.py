@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     models = functools.cache(load_model)
     given = arguments.model or os.environ.get(MODEL_VARIABLE)
     if given:
-        models(given).coder()  # a model that cannot code is no single file's fault
+        models(given).prepare()  # a model that cannot code is no single file's fault
 
     def convert(job: Job) -> tuple[bytes, str]:
         data = read_bytes(job.source)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from tngexp import zoo
 
 if TYPE_CHECKING:
-    from tngexp.codec import Codec
+    from tngexp.bitstream import ImageCodec
 
 __all__ = ["MODEL_VARIABLE", "load_model", "model_of"]
 
 MODEL_VARIABLE = "TNGEXP_MODEL"
 
 
-def load_model(name: str | None) -> Codec:
+def load_model(name: str | None) -> ImageCodec:
     """The codec called ``name``, or what the environment variable names, or the default.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tngexp.codec import Codec
+from tngexp.bitstream import ImageCodec
 from tngexp.io import CheckpointError, load, locate, read_checkpoint
 from tngexp.legacy import modernise, modernise_run
 from tngexp.objective import objective
@@ -23,7 +23,7 @@ _BEST = Path("checkpoints") / "best.ckpt"
 # What may differ between the points of one curve: λ, and what changes with every run.
 _OF_A_RUN = ("name", "group", "run_dir", "resume", "init_from", "logger", "callbacks", "sweep")
 
-_Loaded = tuple[Path, Codec, Mapping[str, Any]]  # with the checkpoint's raw content
+_Loaded = tuple[Path, ImageCodec, Mapping[str, Any]]  # with the checkpoint's raw content
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Model:
     """A checkpoint to measure."""
 
     path: Path
-    codec: Codec
+    codec: ImageCodec
     curve: str  # label of the curve it is a point of, or all of when its rate is variable
     lmbda: float | None  # of a fixed rate, where known
     weights_sha256: str
@@ -90,20 +90,21 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
 
 def _model(entry: _Loaded, label: str) -> Model:
     path, codec, checkpoint = entry
-    assert codec.config is not None
+    model = codec.model
+    assert model.config is not None
     trained_for = objective(checkpoint["tngexp"])
-    lmbda = None if codec.rate.variable or trained_for is None else trained_for.lmbda
+    lmbda = None if model.rate.variable or trained_for is None else trained_for.lmbda
     digest = hashlib.sha256()
-    for name, tensor in sorted(codec.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.contiguous().numpy()).tobytes())
-    return Model(path, codec, label, lmbda, digest.hexdigest(), _hash(codec.config))
+    return Model(path, codec, label, lmbda, digest.hexdigest(), _hash(model.config))
 
 
 def _identity(entry: _Loaded) -> str:
     """Equal for the points of one curve."""
     path, codec, checkpoint = entry
-    if codec.rate.variable:
+    if codec.model.rate.variable:
         return str(path)
     content = checkpoint["tngexp"]
     if not content.get("config"):

@@ -37,7 +37,7 @@ def points(models: Sequence[Model], qualities: Any) -> list[tuple[Model, float |
     return [
         (model, None if quality is None else float(quality))
         for model in models
-        for quality in (values if model.codec.rate.variable else [None])
+        for quality in (values if model.codec.model.rate.variable else [None])
     ]
 
 

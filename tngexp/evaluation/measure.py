@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tngexp.codec import Codec
+from tngexp.bitstream import ImageCodec
 from tngexp.coding import index_to_quality, quality_to_index
 from tngexp.evaluation.memory import PeakMemory
 from tngexp.metrics import ms_ssim, psnr
@@ -89,7 +89,7 @@ def measure_coder(
 
 @torch.no_grad()
 def measure(
-    codec: Codec, rgb: NDArray[np.uint8], quality: float | None, metrics: Sequence[str] = ()
+    codec: ImageCodec, rgb: NDArray[np.uint8], quality: float | None, metrics: Sequence[str] = ()
 ) -> tuple[Measurement, bytes]:
     """:func:`measure_coder` of a codec in evaluation mode.
 
@@ -111,7 +111,7 @@ def measure(
         lambda: codec.compress(Image.fromarray(rgb), quality),
         lambda data: np.asarray(codec.decompress(data)),
         metrics,
-        lambda: float(codec.estimate_bpp(_tensor(rgb).to(device), coded)),
+        lambda: float(codec.model.estimate_bpp(_tensor(rgb).to(device), coded)),
         PeakMemory(device),
     )
 

@@ -4,122 +4,66 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from tngexp.types import EntropyModelOutput, ScalarQuantizer
+from tngexp.priors.ports import Hard, Port, Relaxed
+from tngexp.priors.steps import Step
+from tngexp.types import EntropyModelOutput, Latents, Quantizes
 
-__all__ = ["ContextModel", "GatherStep", "MaskStep", "Prior", "Step"]
+__all__ = ["ContextModel", "Prior"]
 
 
 class Prior(nn.Module, ABC):
-    """Turns a latent into what the decoder receives and what it costs.
+    """Says what is coded in which order, and under which distribution.
+
+    :meth:`walk` is the one description of that. Training, evaluation, coding, counting and
+    searching hand it a port each (``tngexp.priors.ports``).
 
     Attributes:
         stride: latent positions per position of the side latent; 1 without a side latent. The
             latent's height and width must be multiples of it.
+        chunk: neighbouring channels that are always coded together; a quantizer whose symbols
+            span g channels needs a multiple of g.
     """
 
     stride: int
+    chunk: int
 
     @abstractmethod
-    def forward(self, y: Tensor, quantizer: ScalarQuantizer) -> EntropyModelOutput:
+    def latents(self, y: Tensor) -> Latents:
+        """What is to be coded of an image: ``y`` (B, M, h, w) and what goes with it."""
+
+    @abstractmethod
+    def walk(
+        self,
+        port: Port,
+        latents: Latents | None,
+        quantizer: Quantizes,
+        size: tuple[int, ...],
+    ) -> Tensor:
+        """Visit every site in coding order; return what the synthesis transform receives.
+
+        Args:
+            port: what happens at a site.
+            latents: what is to be coded; None where the port knows it from a file.
+            quantizer: of the latent.
+            size: (B, M, h, w) of the latent.
+
+        Returns:
+            ŷ (B, M, h, w).
+        """
+
+    def forward(self, y: Tensor, quantizer: Quantizes) -> EntropyModelOutput:
         """Quantize ``y`` (B, M, h, w) with ``quantizer`` and count the bits.
 
         In training mode everything is differentiable and relaxed; in evaluation mode ``y_hat``
         and the bits are those of the symbols that a bitstream would carry.
         """
-
-    @abstractmethod
-    def decode_steps(self, height: int, width: int) -> int:
-        """Sequential network evaluations a decoder needs for an h × w latent."""
-
-
-class Step(ABC):
-    """The set of latent elements that are decoded together, given everything decoded before."""
-
-    index: int
-
-    @abstractmethod
-    def take(self, full: Tensor) -> Tensor:
-        """Cut (B, C, h, w) to what the step's parameters align with: (B, C, *S)."""
-
-    @abstractmethod
-    def put(self, full: Tensor, part: Tensor) -> Tensor:
-        """``full`` (B, M, h, w) with this step's elements taken from ``part`` (B, M, *S)."""
-
-    @abstractmethod
-    def flatten(self, part: Tensor) -> Tensor:
-        """This step's elements of ``part`` (B, M, *S), in coding order: (B, n)."""
-
-    @abstractmethod
-    def unflatten(self, values: Tensor, like: Tensor) -> Tensor:
-        """The inverse of :meth:`flatten`, with the shape of ``like``; other elements are zero."""
-
-
-@final
-class MaskStep(Step):
-    """Elements chosen by a mask; parameters are predicted at every position.
-
-    Args:
-        index: position in the schedule.
-        mask: bool, broadcastable to (M, h, w); ``None`` for every element.
-    """
-
-    def __init__(self, index: int, mask: Tensor | None) -> None:
-        self.index = index
-        self.mask = mask
-
-    def take(self, full: Tensor) -> Tensor:
-        return full
-
-    def put(self, full: Tensor, part: Tensor) -> Tensor:
-        return part if self.mask is None else torch.where(self.mask, part, full)
-
-    def flatten(self, part: Tensor) -> Tensor:
-        if self.mask is None:
-            return part.flatten(1)
-        return part[:, self.mask.expand(part.shape[1:])]
-
-    def unflatten(self, values: Tensor, like: Tensor) -> Tensor:
-        if self.mask is None:
-            return values.view(like.shape)
-        full = values.new_zeros(like.shape)
-        full[:, self.mask.expand(like.shape[1:])] = values
-        return full
-
-
-@final
-class GatherStep(Step):
-    """All channels at a list of positions.
-
-    Args:
-        index: position in the schedule.
-        rows: (n,) int64.
-        columns: (n,) int64.
-    """
-
-    def __init__(self, index: int, rows: Tensor, columns: Tensor) -> None:
-        self.index = index
-        self.rows = rows
-        self.columns = columns
-
-    def take(self, full: Tensor) -> Tensor:
-        return full[:, :, self.rows, self.columns]
-
-    def put(self, full: Tensor, part: Tensor) -> Tensor:
-        # A new tensor a step would cost O(h·w) each; in place is safe where nothing is recorded.
-        full = full.clone() if torch.is_grad_enabled() else full
-        full[:, :, self.rows, self.columns] = part
-        return full
-
-    def flatten(self, part: Tensor) -> Tensor:
-        return part.flatten(1)
-
-    def unflatten(self, values: Tensor, like: Tensor) -> Tensor:
-        return values.view(like.shape)
+        port = Relaxed() if self.training else Hard()
+        y_hat = self.walk(port, self.latents(y), quantizer, tuple(y.shape))
+        return EntropyModelOutput(y_hat, port.bits["y"], port.bits.get("z"))
 
 
 class ContextModel(nn.Module, ABC):
@@ -129,9 +73,11 @@ class ContextModel(nn.Module, ABC):
 
     Attributes:
         feature_channels: channels it expects of the hyper synthesis transform.
+        chunk: neighbouring channels that every step takes together.
     """
 
     feature_channels: int
+    chunk: int
 
     @abstractmethod
     def steps(self, height: int, width: int, device: torch.device) -> Iterable[Step]:
@@ -146,13 +92,17 @@ class ContextModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode_steps(self, height: int, width: int) -> int:
-        """Number of steps."""
-
-    @abstractmethod
-    def output_layer(self) -> nn.Module | None:
-        """The layer whose output channels are the raw parameters; None when that is the hyper
+    def output_layers(self) -> list[nn.Module]:
+        """The layers whose output channels are the raw parameters; none when that is the hyper
         synthesis transform's last one."""
+
+    def refinement(self, step: Step) -> nn.Module | None:
+        """A network that corrects what is decoded after a step; None for no correction.
+
+        It is called as ``network(features, y_hat)``, with ``y_hat`` including the step's elements,
+        and returns what is added to ŷ, (B, M, h, w): zero wherever nothing is decoded yet.
+        """
+        return None
 
     def parallel(self, features: Tensor, y_hat: Tensor) -> Tensor | None:
         """Raw parameters (B, P·M, h, w) of all elements at once, were ``y_hat`` fully known.

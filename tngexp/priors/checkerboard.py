@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from tngexp.priors.base import ContextModel, MaskStep, Step
+from tngexp.priors.base import ContextModel
 from tngexp.priors.masked import parameter_network
+from tngexp.priors.steps import MaskStep, Step
 
 __all__ = ["CheckerboardContext"]
 
@@ -24,6 +25,7 @@ class CheckerboardContext(ContextModel):
     def __init__(self, M: int, parameters: int) -> None:
         super().__init__()
         self.feature_channels = 2 * M
+        self.chunk = M
         self.conv = nn.Conv2d(M, 2 * M, 5, padding=2)
         self.network = parameter_network(4 * M, parameters * M, M)
 
@@ -39,8 +41,5 @@ class CheckerboardContext(ContextModel):
         raw: Tensor = self.network(torch.cat([features, context.to(features.dtype)], dim=1))
         return raw
 
-    def decode_steps(self, height: int, width: int) -> int:
-        return 2
-
-    def output_layer(self) -> nn.Module:
-        return self.network[-1]
+    def output_layers(self) -> list[nn.Module]:
+        return [self.network[-1]]

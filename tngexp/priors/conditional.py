@@ -9,21 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from tngexp.priors.base import ContextModel, Prior
-from tngexp.priors.distributions import GaussianMixture, bits, parameters_per_element
+from tngexp.priors.distributions import Mixture, check_family, parameters_per_element
 from tngexp.priors.factorized import FactorizedDensity
-from tngexp.types import ConfigError, EntropyModelOutput, HyperTransform, ScalarQuantizer
+from tngexp.priors.ports import Port, Site
+from tngexp.priors.steps import MaskStep
+from tngexp.types import ConfigError, HyperTransform, Latents, Quantizes
 
 __all__ = ["ConditionalPrior"]
+
+_ALL = MaskStep(0, None)
 
 
 @final
 class ConditionalPrior(Prior):
-    """Gaussian (mixture) parameters predicted from a side latent z and, if given, from context.
+    """Mixture parameters predicted from a side latent z and, if given, from context.
 
     Two independent choices: ``context`` says *how* parameters are predicted (from z alone:
-    Minnen et al. 2018, § 3; with a masked, checkerboard or quadtree context besides), ``mixture``
-    says *which family* they parametrise (Cheng et al. 2020, eq. 8). Symbols are residuals:
-    symbol = Q(y − μ) and ŷ = Q⁻¹(symbol) + μ, with μ the mean of the distribution.
+    Minnen et al. 2018, § 3; with a masked, checkerboard, quadtree or channel context besides),
+    ``family`` and ``mixture`` say *which distribution* they parametrise (Cheng et al. 2020, eq. 9).
+    Symbols are residuals: symbol = Q(y − μ) and ŷ = Q⁻¹(symbol) + μ, with μ the mean of the
+    distribution.
 
     z has a quantizer of its own, integer rounding whatever the latent has: it carries a small
     share of the bits and gains nothing from learned centers.
@@ -33,10 +38,12 @@ class ConditionalPrior(Prior):
         hyper: factory of the hyper transforms, called with ``M`` and ``out_channels``.
         context: factory of the context model, called with ``M`` and ``parameters`` per element.
         side_quantizer: quantizer of z.
-        mixture: K, number of Gaussians per element.
+        mixture: K, number of components per element.
+        family: of the components: gaussian, laplace or logistic.
 
     Raises:
-        ConfigError: for a non-positive K or M.
+        ConfigError: for a non-positive K or M, an unknown family, or a side quantizer whose
+            symbols do not divide the channels of z.
     """
 
     def __init__(
@@ -44,52 +51,72 @@ class ConditionalPrior(Prior):
         M: int,
         hyper: Callable[..., HyperTransform],
         context: Callable[..., ContextModel],
-        side_quantizer: ScalarQuantizer,
+        side_quantizer: Quantizes,
         mixture: int = 1,
+        family: str = "gaussian",
     ) -> None:
         super().__init__()
         if mixture < 1:
-            raise ConfigError(f"prior.mixture (number of Gaussians K) must be ≥ 1, not {mixture}")
+            raise ConfigError(f"prior.mixture (number of components K) must be ≥ 1, not {mixture}")
         if M < 1:
             raise ConfigError(f"prior.M (latent channels) must be positive, not {M}")
+        check_family(family)
         self.mixture = mixture
+        self.family = family
         self.context = context(M=M, parameters=parameters_per_element(mixture))
+        self.chunk = self.context.chunk
         self.hyper = hyper(M=M, out_channels=self.context.feature_channels)
         self.stride = self.hyper.stride
         self.side_density = FactorizedDensity(self.hyper.side_channels)
         self.side_quantizer = side_quantizer
-        self._spread_components(M)
+        group = getattr(side_quantizer, "group", 1)
+        if self.hyper.side_channels % group:
+            raise ConfigError(
+                f"prior.side_quantizer codes {group} channels at once, which do not divide the "
+                f"{self.hyper.side_channels} channels of the side latent (hyper.N)"
+            )
+        self._spread_components()
 
-    def forward(self, y: Tensor, quantizer: ScalarQuantizer) -> EntropyModelOutput:
-        features, z_bits = self._side_information(y)
-        y = y.float()
-        # One path serves all: only a context too long to step through trains in parallel.
-        if self.training and (output := self._parallel(y, features, quantizer)) is not None:
-            return EntropyModelOutput(*output, z_bits)
-        y_hat = torch.zeros_like(y)
-        y_bits = torch.zeros_like(y)
-        for step in self.context.steps(y.shape[-2], y.shape[-1], y.device):
-            raw = self.context(features, y_hat, step)
-            distribution = GaussianMixture(raw, self.mixture)
-            decoded, cells = quantizer(step.take(y) - distribution.location)
-            y_hat = step.put(y_hat, decoded + distribution.location)
-            y_bits = step.put(y_bits, bits(distribution, cells))
-        return EntropyModelOutput(y_hat, y_bits, z_bits)
+    def latents(self, y: Tensor) -> Latents:
+        return Latents(y.float(), self.hyper.analysis(y).float())
 
-    def decode_steps(self, height: int, width: int) -> int:
-        return self.context.decode_steps(height, width)
+    def walk(
+        self,
+        port: Port,
+        latents: Latents | None,
+        quantizer: Quantizes,
+        size: tuple[int, ...],
+    ) -> Tensor:
+        y, z = (None, None) if latents is None else latents
+        batch, _, height, width = size
+        side = self.hyper.side_channels, height // self.stride, width // self.stride
+        z_hat = port.site(
+            Site("z", self.side_density.at(2), self.side_quantizer, _ALL, (batch, *side)), z
+        )
+        features = port.network(self.hyper.synthesis)(z_hat)
+        if port.trains:
+            assert y is not None
+            raw = self._parallel(y, features, quantizer)
+            if raw is not None:
+                return port.site(Site("y", self._mixture(raw), quantizer, _ALL, size), y)
+        context = port.network(self.context)
+        # Zeros in the latent's memory format, and in the arithmetic that the port decodes in.
+        y_hat = z_hat.new_zeros(size) if y is None else torch.zeros_like(y)
+        for step in self.context.steps(height, width, y_hat.device):
+            distribution = self._mixture(context(features, y_hat, step))
+            source = None if y is None else step.take(y)
+            values = port.site(Site("y", distribution, quantizer, step, size), source)
+            y_hat = step.put(y_hat, values)
+            refinement = self.context.refinement(step)
+            if refinement is not None:
+                y_hat = y_hat + port.grid(port.network(refinement)(features, y_hat))
+        return y_hat
 
-    def _side_information(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.hyper.analysis(y).float()
-        distribution = self.side_density.at(z)
-        decoded, cells = self.side_quantizer(z - distribution.location)
-        z_hat = decoded + distribution.location
-        return self.hyper.synthesis(z_hat), bits(distribution, cells)
+    def _mixture(self, raw: Tensor) -> Mixture:
+        return Mixture(raw, self.mixture, self.family)
 
-    def _parallel(
-        self, y: Tensor, features: Tensor, quantizer: ScalarQuantizer
-    ) -> tuple[Tensor, Tensor] | None:
-        """Training of a serial context in two passes instead of one per step.
+    def _parallel(self, y: Tensor, features: Tensor, quantizer: Quantizes) -> Tensor | None:
+        """Raw parameters of all elements for a context too long to step through, else None.
 
         The true context ŷ depends on the means, which depend on the context. A first pass from
         the unquantized latent gives means close to the final ones and so a ŷ quantized around
@@ -99,28 +126,28 @@ class ConditionalPrior(Prior):
             raw = self.context.parallel(features, y)
             if raw is None:
                 return None
-            location = GaussianMixture(raw, self.mixture).location
-        context = quantizer(y - location).decoded + location
-        raw = self.context.parallel(features, context)
-        assert raw is not None
-        distribution = GaussianMixture(raw, self.mixture)
-        decoded, cells = quantizer(y - distribution.location)
-        return decoded + distribution.location, bits(distribution, cells)
+            location = self._mixture(raw).location
+        known = quantizer.relax(y - location).decoded + location
+        return self.context.parallel(features, known)
 
     @torch.no_grad()
-    def _spread_components(self, M: int) -> None:
+    def _spread_components(self) -> None:
         """Start scales near one instead of at the floor, and mixture components apart.
 
         At the floor of 0.11 every element first costs its worst case and a short training spends
         its warm-up on that; equal components would stay equal.
         """
-        layer = self.context.output_layer()
-        if layer is None:
-            layer = [m for m in self.hyper.synthesis.modules() if isinstance(m, _BIASED)][-1]
-        assert isinstance(layer, _BIASED)
-        assert layer.bias is not None
-        for k in range(self.mixture):
-            layer.bias[k * M : (k + 1) * M] = 2.0 ** (k - (self.mixture - 1) / 2)
+        layers = self.context.output_layers()
+        if not layers:
+            layers = [m for m in self.hyper.synthesis.modules() if isinstance(m, _BIASED)]
+            layers = layers[-1:]
+        for layer in layers:
+            assert isinstance(layer, _BIASED)
+            assert layer.bias is not None
+            channels = len(layer.bias) // parameters_per_element(self.mixture)
+            for k in range(self.mixture):
+                start = 2.0 ** (k - (self.mixture - 1) / 2)
+                layer.bias[k * channels : (k + 1) * channels] = start
 
 
 _BIASED = (nn.Conv2d, nn.ConvTranspose2d)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from tngexp.types import Cells, Distribution, lower_bound
+from tngexp.types import Cells, ConfigError, Distribution, MixtureForm, lower_bound
 
-__all__ = ["SCALE_MIN", "GaussianMixture", "bits"]
+__all__ = ["FAMILIES", "SCALE_MIN", "Mixture", "bits", "parameters_per_element"]
 
 SCALE_MIN = 0.11
 """Smallest scale: below it a unit cell holds all the mass and the gradient dies (Ballé 2018)."""
@@ -18,29 +21,48 @@ _LIKELIHOOD_MIN = 1e-9
 def bits(distribution: Distribution, cells: Cells) -> Tensor:
     """Bits to code elements lying in ``cells``, shape (B, M, *S), float32.
 
-    With cell weights (a soft assignment) this is the expected number of bits.
+    With cell weights (a soft assignment) this is the expected number of bits. The bits of a
+    codeword are shared out evenly among its channels.
     """
     with torch.autocast(device_type=cells.lower.device.type, enabled=False):
+        if cells.group:
+            return _codeword_bits(distribution, cells)
         likelihood = distribution.likelihood(cells.lower.float(), cells.upper.float())
         rate = -torch.log2(lower_bound(likelihood, _LIKELIHOOD_MIN))
         return rate if cells.weight is None else (cells.weight * rate).sum(0)
 
 
-class GaussianMixture:
-    """Σ_k w_k·N(μ_k, σ_k²) per element (Cheng et al. 2020, eq. 8); K = 1 is the plain Gaussian.
+def _codeword_bits(distribution: Distribution, cells: Cells) -> Tensor:
+    assert cells.weight is not None
+    groups = cells.weight.shape[2]
+    repeats = [groups if axis == 2 else 1 for axis in range(cells.lower.dim())]
+    mass = distribution.likelihood(cells.lower.repeat(repeats), cells.upper.repeat(repeats))
+    side = torch.log(lower_bound(mass, _LIKELIHOOD_MIN))  # (L, B, M, *S)
+    joint = side.unflatten(2, (groups, cells.group)).sum(3)  # (L, B, M/g, *S)
+    nats = (cells.weight * -torch.log_softmax(joint, dim=0)).sum(0)
+    return nats.repeat_interleave(cells.group, dim=1) / (cells.group * math.log(2))
+
+
+class Mixture:
+    """Σ_k w_k·F((y − μ_k)/s_k) per element (Cheng et al. 2020, eq. 9); K = 1 is the plain family.
 
     Built from the raw network output, in the channel order *scales, means, logits* (K·M channels
     each, no logits for K = 1), so that K = 1 matches the mean-scale hyperprior of Minnen 2018 as
-    CompressAI lays it out. Scales are floored at :data:`SCALE_MIN`. Everything is float32.
+    CompressAI lays it out. Scales are floored at :data:`SCALE_MIN`. Figures are float32;
+    :meth:`form` keeps the network's precision.
 
     Args:
         raw: (B, P·M, *S), P = 2 for K = 1 and 3·K otherwise.
         components: K.
+        family: of F, symmetric around 0: ``gaussian`` (s its standard deviation), ``laplace`` or
+            ``logistic`` (s their scale parameter).
     """
 
-    def __init__(self, raw: Tensor, components: int) -> None:
+    def __init__(self, raw: Tensor, components: int = 1, family: str = "gaussian") -> None:
         k = components
-        split = raw.float().unflatten(1, (parameters_per_element(k), -1)).movedim(1, 0)
+        self._components, self._family = components, family
+        self._raw = raw.unflatten(1, (parameters_per_element(k), -1)).movedim(1, 0)  # (P, B, M, *S)
+        split = self._raw.float()
         self.scale = lower_bound(split[:k], SCALE_MIN)  # (K, B, M, *S)
         self.mean = split[k : 2 * k]  # (K, B, M, *S)
         if k == 1:
@@ -52,14 +74,21 @@ class GaussianMixture:
 
     def likelihood(self, lower: Tensor, upper: Tensor) -> Tensor:
         """P(lower < y − location < upper); leading axes of the edges broadcast."""
+        cdf = _CDFS[self._family]
         if self.weight is None:
-            return _gaussian_mass(lower, upper, self.scale[0])
+            return _mass(cdf, lower, upper, self.scale[0])
         axis = -self.location.dim() - 1  # where the components go: just left of B
         offset = self.mean - self.location
-        mass = _gaussian_mass(
-            lower.unsqueeze(axis) - offset, upper.unsqueeze(axis) - offset, self.scale
+        mass = _mass(
+            cdf, lower.unsqueeze(axis) - offset, upper.unsqueeze(axis) - offset, self.scale
         )
         return (self.weight * mass).sum(axis)
+
+    def form(self) -> MixtureForm:
+        """What the entropy coder makes integers of."""
+        k = self._components
+        logits = None if k == 1 else self._raw[2 * k :]
+        return MixtureForm(self._family, self._raw[:k], self._raw[k : 2 * k], logits)
 
 
 def parameters_per_element(components: int) -> int:
@@ -67,13 +96,34 @@ def parameters_per_element(components: int) -> int:
     return 2 if components == 1 else 3 * components
 
 
-def _gaussian_mass(lower: Tensor, upper: Tensor, scale: Tensor) -> Tensor:
-    # Φ(b) − Φ(a) loses every digit in the upper tail, so a cell right of the mean is mirrored.
+def check_family(family: str) -> None:
+    """Raises ConfigError for a family there is none of."""
+    if family not in FAMILIES:
+        raise ConfigError(f"prior.family must be one of {', '.join(FAMILIES)}, not {family}")
+
+
+def _mass(cdf: Callable[[Tensor], Tensor], lower: Tensor, upper: Tensor, scale: Tensor) -> Tensor:
+    # F(b) − F(a) loses every digit in the upper tail, so a cell right of the mean is mirrored.
     mirror = lower + upper > 0
     a = torch.where(mirror, -upper, lower) / scale
     b = torch.where(mirror, -lower, upper) / scale
-    return _phi(b) - _phi(a)
+    return cdf(b) - cdf(a)
 
 
-def _phi(x: Tensor) -> Tensor:
+def _gaussian(x: Tensor) -> Tensor:
     return 0.5 * torch.erfc(x * -(2.0**-0.5))
+
+
+def _laplace(x: Tensor) -> Tensor:
+    tail = 0.5 * torch.exp(-x.abs())
+    return torch.where(x > 0, 1 - tail, tail)
+
+
+_CDFS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gaussian": _gaussian,
+    "laplace": _laplace,
+    "logistic": torch.sigmoid,
+}
+
+FAMILIES = tuple(_CDFS)
+"""What ``prior.family`` may be."""

@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tngexp.priors.base import Prior
-from tngexp.priors.distributions import bits
-from tngexp.types import ConfigError, EntropyModelOutput, ScalarQuantizer
+from tngexp.priors.ports import Port, Site
+from tngexp.priors.steps import MaskStep
+from tngexp.priors.tables import probabilities
+from tngexp.types import Alphabet, ConfigError, Latents, Pmf, Quantizes, StaticForm
 
 __all__ = ["FactorizedDensity", "FactorizedPrior"]
 
@@ -58,9 +60,9 @@ class FactorizedDensity(nn.Module):
                 x = x + torch.tanh(self.factors[k]) * torch.tanh(x)
         return x
 
-    def at(self, reference: Tensor) -> ChannelDistribution:
-        """The distribution of every element of a latent shaped like ``reference`` (B, C, *S)."""
-        return ChannelDistribution(self, reference.dim() - 2)
+    def at(self, spatial_dims: int) -> ChannelDistribution:
+        """The distribution of every element of a latent (B, C, *S) with so many axes in S."""
+        return ChannelDistribution(self, spatial_dims)
 
 
 class ChannelDistribution:
@@ -84,6 +86,13 @@ class ChannelDistribution:
         mass = (torch.sigmoid(sign * high) - torch.sigmoid(sign * low)).abs()
         return mass.reshape(shape).movedim(0, self._channel_axis)
 
+    def form(self) -> StaticForm:
+        """What the entropy coder makes a table of."""
+        return StaticForm(self._density, self._pmf)
+
+    def _pmf(self, alphabet: Alphabet) -> Pmf:
+        return probabilities(self._density, alphabet)
+
     def _by_channel(self, x: Tensor) -> tuple[Tensor, torch.Size]:
         moved = x.movedim(self._channel_axis, 0)  # (C, …)
         return moved.reshape(moved.shape[0], 1, -1), moved.shape
@@ -103,15 +112,18 @@ class FactorizedPrior(Prior):
         super().__init__()
         if M < 1:
             raise ConfigError(f"prior.M (latent channels) must be positive, not {M}")
+        self.chunk = M
         self.density = FactorizedDensity(M)
 
-    def forward(self, y: Tensor, quantizer: ScalarQuantizer) -> EntropyModelOutput:
-        distribution = self.density.at(y)
-        y = y.float()
-        decoded, cells = quantizer(y - distribution.location)
-        return EntropyModelOutput(
-            decoded + distribution.location, bits(distribution, cells).expand_as(y), None
-        )
+    def latents(self, y: Tensor) -> Latents:
+        return Latents(y.float(), None)
 
-    def decode_steps(self, height: int, width: int) -> int:
-        return 1
+    def walk(
+        self,
+        port: Port,
+        latents: Latents | None,
+        quantizer: Quantizes,
+        size: tuple[int, ...],
+    ) -> Tensor:
+        y = None if latents is None else latents.y
+        return port.site(Site("y", self.density.at(2), quantizer, MaskStep(0, None), size), y)

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tngexp.priors.base import ContextModel, GatherStep, Step
+from tngexp.priors.base import ContextModel
+from tngexp.priors.steps import GatherStep, Step
+from tngexp.types import ACTIVATION_LIMIT
 
 __all__ = ["MaskedContext", "parameter_network"]
 
@@ -46,6 +48,7 @@ class MaskedContext(ContextModel):
     def __init__(self, M: int, parameters: int) -> None:
         super().__init__()
         self.feature_channels = 2 * M
+        self.chunk = M
         self.conv = nn.Conv2d(M, 2 * M, _KERNEL, padding=_REACH)
         self.network = parameter_network(4 * M, parameters * M, M)
         mask = torch.zeros(_KERNEL, _KERNEL)
@@ -56,14 +59,15 @@ class MaskedContext(ContextModel):
 
     def steps(self, height: int, width: int, device: torch.device) -> Iterator[Step]:
         rows = torch.arange(height, device=device)
-        for t in range(self.decode_steps(height, width)):
+        for t in range(width + (_REACH + 1) * (height - 1)):
             columns = t - (_REACH + 1) * rows
             inside = (columns >= 0) & (columns < width)
             yield GatherStep(t, rows[inside], columns[inside])
 
     def forward(self, features: Tensor, y_hat: Tensor, step: Step) -> Tensor:
         assert isinstance(step, GatherStep)
-        neighbours = gather_causal(y_hat, step)  # (B, M·12, n)
+        # Exact arithmetic bounds what a network reads; elsewhere its layers do that themselves.
+        neighbours = gather_causal(y_hat, step).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         context = F.conv1d(neighbours, self._causal_weight(), self.conv.bias)  # (B, 2M, n)
         joined = torch.cat([step.take(features), context], dim=1)
         raw: Tensor = self.network(joined.unsqueeze(-1)).squeeze(-1)
@@ -81,11 +85,8 @@ class MaskedContext(ContextModel):
             self._cache = (state, packed)
         return self._cache[1]
 
-    def decode_steps(self, height: int, width: int) -> int:
-        return width + (_REACH + 1) * (height - 1)
-
-    def output_layer(self) -> nn.Module:
-        return self.network[-1]
+    def output_layers(self) -> list[nn.Module]:
+        return [self.network[-1]]
 
     def parallel(self, features: Tensor, y_hat: Tensor) -> Tensor:
         weight = self.conv.weight * self.mask

@@ -8,7 +8,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from tngexp.priors.base import ContextModel, MaskStep, Step
+from tngexp.priors.base import ContextModel
+from tngexp.priors.steps import MaskStep, Step
 
 __all__ = ["NoContext"]
 
@@ -20,6 +21,7 @@ class NoContext(ContextModel):
     def __init__(self, M: int, parameters: int) -> None:
         super().__init__()
         self.feature_channels = parameters * M
+        self.chunk = M
 
     def steps(self, height: int, width: int, device: torch.device) -> Iterable[Step]:
         return [MaskStep(0, None)]
@@ -27,8 +29,5 @@ class NoContext(ContextModel):
     def forward(self, features: Tensor, y_hat: Tensor, step: Step) -> Tensor:
         return features
 
-    def decode_steps(self, height: int, width: int) -> int:
-        return 1
-
-    def output_layer(self) -> nn.Module | None:
-        return None
+    def output_layers(self) -> list[nn.Module]:
+        return []

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from tngexp.priors.base import ContextModel, MaskStep, Step
+from tngexp.priors.base import ContextModel
 from tngexp.priors.depthwise import DepthwiseConv2d
+from tngexp.priors.steps import MaskStep, Step
 from tngexp.types import ConfigError
 
 __all__ = ["QuadtreeContext"]
@@ -48,6 +49,7 @@ class QuadtreeContext(ContextModel):
         hidden = hidden or 2 * M
         self.channels = M
         self.feature_channels = 2 * M
+        self.chunk = M // 4
         self.inputs = nn.ModuleList(
             [nn.Conv2d(2 * M, hidden, 1)] + [nn.Conv2d(3 * M, hidden, 1) for _ in _ORDER[1:]]
         )
@@ -78,11 +80,8 @@ class QuadtreeContext(ContextModel):
         raw: Tensor = self.body(self.inputs[step.index](known))
         return step.take(raw)
 
-    def decode_steps(self, height: int, width: int) -> int:
-        return len(_ORDER)
-
-    def output_layer(self) -> nn.Module:
-        return self.body[-1]
+    def output_layers(self) -> list[nn.Module]:
+        return [self.body[-1]]
 
 
 @final

@@ -8,13 +8,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from tngexp.quantizers.alphabets import OUTER_EDGE, Centers
 from tngexp.quantizers.base import Quantizer
-from tngexp.types import Cells, ConfigError, Relaxed
+from tngexp.types import Alphabet, Cells, ConfigError, Relaxed
 
 __all__ = ["SoftToHard"]
 
-# Stands for ±∞ in the outer cells: no latent is that large, and unlike ∞ it has finite gradients.
-_OUTER_EDGE = 1.0e4
 # Two centers never come closer than this, so no cell vanishes in a bitstream's 1/256 edge grid.
 _MIN_GAP = 1.0 / 16
 
@@ -73,24 +72,15 @@ class SoftToHard(Quantizer):
     def relax(self, residual: Tensor) -> Relaxed:
         centers = self.centers().view(-1, *[1] * residual.dim())  # (L, 1, …)
         assignment = torch.softmax(-self.sigma * (residual - centers) ** 2, dim=0)
-        lower, upper = (edge.view_as(centers) for edge in self._outer_edges())
+        edges = self.edges()
+        outer = edges.new_tensor([OUTER_EDGE])
+        lower = torch.cat([-outer, edges]).view_as(centers)
+        upper = torch.cat([edges, outer]).view_as(centers)
         return Relaxed((assignment * centers).sum(0), Cells(lower, upper, assignment))
 
-    def quantize(self, residual: Tensor) -> Tensor:
-        return torch.bucketize(residual.contiguous(), self.edges())
-
-    def dequantize(self, symbols: Tensor) -> Tensor:
-        return self.centers()[symbols]
-
-    def cells(self, symbols: Tensor) -> Cells:
-        lower, upper = self._outer_edges()
-        return Cells(lower[symbols], upper[symbols])
+    def alphabet(self) -> Alphabet:
+        return Centers.of(self.centers())
 
     def anneal(self, progress: float) -> None:
         start, end = self._range
         self.sigma.fill_(math.exp(math.log(start) + progress * math.log(end / start)))
-
-    def _outer_edges(self) -> tuple[Tensor, Tensor]:
-        edges = self.edges()
-        outer = edges.new_tensor([_OUTER_EDGE])
-        return torch.cat([-outer, edges]), torch.cat([edges, outer])

@@ -380,7 +380,7 @@ def _picture(
     """Original | reconstruction | error of up to four validation images, as ``best`` sees them."""
     if not best.exists() or not data.photos.val:
         return None
-    lit.codec.load_state_dict(load(best, trusted=True).state_dict())
+    lit.codec.load_state_dict(load(best, trusted=True).model.state_dict())
     lit.eval()
     rows: list[Image.Image] = []
     with torch.no_grad():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tngexp.bitstream import derive_tables
-from tngexp.io import load, read_checkpoint
+from tngexp.io import load, read_checkpoint, stored_tables
 from tngexp.training.checkpoint_io import write_checkpoint
 from tngexp.types import ConfigError
 
@@ -20,12 +19,11 @@ def add_tables(path: Path) -> bool:
     Raises:
         CheckpointError: when the file cannot be read or written.
     """
-    codec = load(path, trusted=True)
     try:
-        tables = derive_tables(codec.prior, codec.quantizer)
+        tables = stored_tables(load(path, trusted=True, fresh_tables=True))
     except ConfigError:
         return False
     checkpoint = read_checkpoint(path)
-    checkpoint["tngexp"] = {**checkpoint["tngexp"], "coding": tables.to_state()}
+    checkpoint["tngexp"] = {**checkpoint["tngexp"], "coding": tables}
     write_checkpoint(checkpoint, path)
     return True

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from tngexp.codec import Codec
-from tngexp.priors import ConditionalPrior
+from tngexp.priors import Count
 from tngexp.types import ConfigError
 
 __all__ = ["TooComplexError", "check_complexity", "decoder_kmac"]
@@ -39,20 +38,16 @@ def check_complexity(codec: Codec, limit: float | None) -> None:
 @torch.no_grad()
 def decoder_kmac(codec: Codec) -> float:
     """Thousands of multiply-accumulates per pixel to decode: what ``tngexp.complexity`` counts of
-    the synthesis, the hyper synthesis and all steps of the context, without its timing."""
+    the synthesis and of the prior's walk, without its timing."""
     training = codec.training
     codec.eval()
-    device = next(codec.parameters()).device
     side = -(-_SIDE // codec.stride) * codec.stride
-    x = F.interpolate(torch.rand(1, 3, 8, 8, device=device), size=(side, side))
-    y = codec.transform.analysis(x)
-    prior = codec.prior
-    z = prior.hyper.analysis(y) if isinstance(prior, ConditionalPrior) else None
+    rows = side // codec.transform.stride
+    size = (1, codec.transform.latent_channels, rows, rows)
+    y = torch.zeros(size, device=next(codec.parameters()).device)
     with FlopCounterMode(display=False) as counter:
         codec.transform.synthesis(y)
-        if isinstance(prior, ConditionalPrior):
-            features = prior.hyper.synthesis(z)
-            for step in prior.context.steps(y.shape[-2], y.shape[-1], y.device):
-                prior.context(features, y, step)
+    prior = Count()
+    codec.prior.walk(prior, None, codec.quantizer, size)
     codec.train(training)
-    return counter.get_total_flops() / 2 / side**2 / 1000
+    return (counter.get_total_flops() / 2 + sum(prior.cost.values())) / side**2 / 1000

@@ -1,0 +1,184 @@
+"""From what a prior says of a site to what the entropy coder is told: integers only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tngexp.coding import (
+    Decoder,
+    Encoder,
+    Tables,
+    codebook_tables,
+    quantize_means,
+    quantize_scales,
+    weights_from_logits,
+)
+from tngexp.priors import Site
+from tngexp.quantizers import Centers, Codebook, Integers
+from tngexp.types import Alphabet, ConfigError, MixtureForm, StaticForm
+
+__all__ = ["DensityTable", "Law", "form_of", "law_of"]
+
+_GRID = 1024  # locations are multiples of 2⁻¹⁰, so that ŷ lies on the exact networks' input grid
+_LOGIT_STEPS = 64  # logits in 1/64 nat
+_CODEWORD_GRID = 256  # codewords' coordinates in the entropy coder's unit of position
+
+_Symbols = NDArray[np.int32]
+_Exchange = tuple[Callable[[Encoder, _Symbols], None], Callable[[Decoder], _Symbols]]
+
+
+class DensityTable(NamedTuple):
+    """A learned density per channel (or group of channels) in integers."""
+
+    tables: Tables
+    location: NDArray[np.float64]  # (C,), where symbol 0 sits, in multiples of 2⁻¹⁰
+
+
+class Law(NamedTuple):
+    """How the elements of a site are coded."""
+
+    location: Tensor  # (1, M, *S), float64, in multiples of 2⁻¹⁰
+    put: Callable[[Encoder, _Symbols], None]
+    get: Callable[[Decoder], _Symbols]
+
+
+class _Parameters(NamedTuple):
+    """Integer parameters of n elements."""
+
+    location: NDArray[np.float64]  # (n,), in multiples of 2⁻¹⁰
+    scale: NDArray[np.uint8]  # (n, K)
+    mean: NDArray[np.int32] | None  # (n, K), relative to the location; None for K = 1
+    weight: NDArray[np.int32] | None  # (n, K)
+
+
+def form_of(site: Site) -> MixtureForm | StaticForm:
+    """What the site's distribution hands over for coding.
+
+    Raises:
+        ConfigError: for a distribution that hands over nothing.
+    """
+    form = getattr(site.distribution, "form", None)
+    if form is None:
+        raise ConfigError(
+            f"{type(site.distribution).__name__} has no integer form, so it can be trained but "
+            "not coded with: write form() as tngexp.priors.distributions.Mixture does"
+        )
+    result: MixtureForm | StaticForm = form()
+    return result
+
+
+def law_of(site: Site, alphabet: Alphabet, table: DensityTable | None) -> Law:
+    """How to code ``site`` with the symbols of ``alphabet``; ``table`` for a learned density."""
+    if table is not None:
+        return _static(site, alphabet, table)
+    form = form_of(site)
+    assert isinstance(form, MixtureForm)
+    return _mixture(site, alphabet, form)
+
+
+def _static(site: Site, alphabet: Alphabet, table: DensityTable) -> Law:
+    channels = site.size[1] // alphabet.group
+    part = site.step.take(torch.zeros(1, *site.size[1:], dtype=torch.float64))
+    location = torch.from_numpy(table.location).view(-1, *[1] * (part.dim() - 2)) + part
+    index = torch.arange(channels, dtype=torch.int32).view(-1, *[1] * (part.dim() - 2))
+    flat = site.step.flatten(index.expand(1, channels, *part.shape[2:]))[0].numpy()
+
+    def put(encoder: Encoder, symbols: _Symbols) -> None:
+        encoder.table(symbols, flat, table.tables)
+
+    def get(decoder: Decoder) -> _Symbols:
+        return decoder.table(flat, table.tables)
+
+    return Law(location, put, get)
+
+
+def _mixture(site: Site, alphabet: Alphabet, form: MixtureForm) -> Law:
+    part = form.mean[0]  # (1, M, *S)
+
+    def flat(values: Tensor | None) -> NDArray[np.float64]:
+        """(K, n) of (K, 1, M, *S), in coding order."""
+        assert values is not None
+        return site.step.flatten(values[:, 0]).numpy()
+
+    logits = None if form.logits is None else flat(form.logits)
+    integers = _integers(flat(form.scale), flat(form.mean), logits)
+    location = site.step.unflatten(torch.from_numpy(integers.location).unsqueeze(0), part)
+    coding = _CODINGS.get(type(alphabet))
+    if coding is None:
+        raise ConfigError(f"no entropy coder knows the alphabet {type(alphabet).__name__}")
+    put, get = coding(site, alphabet, integers, form)
+    return Law(location, put, get)
+
+
+def _integers(
+    scale: NDArray[np.float64], mean: NDArray[np.float64], logits: NDArray[np.float64] | None
+) -> _Parameters:
+    """Integer parameters of exact network outputs (K, n), as Mixture reads them."""
+    level = np.ascontiguousarray(quantize_scales(scale).T)
+    center = np.clip(np.rint(mean * _GRID), -(2**40), 2**40)
+    if logits is None:
+        return _Parameters(center[0] / _GRID, level, None, None)
+    nats = np.clip(np.rint(logits * _LOGIT_STEPS), -(2**30), 2**30).astype(np.int64)
+    weight = weights_from_logits(np.ascontiguousarray(nats.T))  # (n, K)
+    integer = center.T.astype(np.int64)
+    location = ((weight * integer).sum(1) + (1 << 15)) >> 16
+    offset = quantize_means((integer - location[:, None]) / _GRID)
+    return _Parameters(location / _GRID, level, offset, weight)
+
+
+def _lattice(site: Site, alphabet: Integers, p: _Parameters, form: MixtureForm) -> _Exchange:
+    options: dict[str, Any] = {"family": form.family, "zero": alphabet.zero}
+
+    def put(encoder: Encoder, symbols: _Symbols) -> None:
+        encoder.mixture(symbols, p.scale, p.mean, p.weight, **options)
+
+    def get(decoder: Decoder) -> _Symbols:
+        return decoder.mixture(p.scale, p.mean, p.weight, **options)
+
+    return put, get
+
+
+def _centers(site: Site, alphabet: Centers, p: _Parameters, form: MixtureForm) -> _Exchange:
+    edges = alphabet.edges.numpy()
+
+    def put(encoder: Encoder, symbols: _Symbols) -> None:
+        encoder.centers(symbols, edges, p.scale, p.mean, p.weight, family=form.family)
+
+    def get(decoder: Decoder) -> _Symbols:
+        return decoder.centers(edges, p.scale, p.mean, p.weight, family=form.family)
+
+    return put, get
+
+
+def _codebook(site: Site, alphabet: Codebook, p: _Parameters, form: MixtureForm) -> _Exchange:
+    words = (alphabet.words * _CODEWORD_GRID).round().long().numpy()
+    # Where the g elements of each group stand among the elements of the site.
+    part = form.mean[0]
+    size = len(p.location)
+    places = site.step.unflatten(torch.arange(size, dtype=torch.int64).unsqueeze(0), part)
+    grouped = places.unflatten(1, (-1, alphabet.group)).movedim(2, 0)[:, 0]  # (g, M/g, *S)
+    order = site.step.flatten(grouped).T.numpy()  # (n/g, g)
+    mean, weight = (None if v is None else v[order] for v in (p.mean, p.weight))
+    tables = codebook_tables(words, p.scale[order], mean, weight, family=form.family)
+    index = np.arange(len(order), dtype=np.int32)
+
+    def put(encoder: Encoder, symbols: _Symbols) -> None:
+        encoder.table(symbols, index, tables)
+
+    def get(decoder: Decoder) -> _Symbols:
+        return decoder.table(index, tables)
+
+    return put, get
+
+
+_CODINGS: dict[type, Callable[..., _Exchange]] = {
+    Integers: _lattice,
+    Centers: _centers,
+    Codebook: _codebook,
+}
