@@ -114,6 +114,10 @@ class ExactConvolution(nn.Module):
             x, self.weight, self.bias, layer.stride, layer.padding, layer.dilation, layer.groups
         )
 
+    def rows(self, x: Tensor, index: Tensor) -> Tensor:
+        """Some output channels, see :meth:`tngexp.priors.layers.PointwiseConv2d.rows`."""
+        return F.conv2d(to_grid(x), self.weight[index], self.bias[index])
+
     def _shift_and_add(self, x: Tensor) -> Tensor:
         # In float64 torch runs a depthwise convolution a channel at a time; this is 15 × as fast.
         vertical, horizontal = (int(p) for p in self._layer.padding)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tngexp.priors.base import ContextModel
-from tngexp.priors.depthwise import DepthwiseConv2d
+from tngexp.priors.layers import DepthwiseConv2d, PointwiseConv2d
 from tngexp.priors.steps import MaskStep, Step
 from tngexp.types import ConfigError
 
@@ -42,6 +42,8 @@ class QuadtreeContext(ContextModel):
         ConfigError: when M is not a multiple of 4.
     """
 
+    groups: Tensor
+
     def __init__(self, M: int, parameters: int, hidden: int = 0) -> None:
         super().__init__()
         if M % 4:
@@ -58,8 +60,11 @@ class QuadtreeContext(ContextModel):
             DepthwiseConv2d(hidden, 5),
             nn.Conv2d(hidden, hidden, 1),
             nn.LeakyReLU(0.01),
-            nn.Conv2d(hidden, parameters * M, 1),
+            PointwiseConv2d(hidden, parameters * M),
         )
+        groups = torch.arange(parameters * M).view(parameters, 4, -1).transpose(0, 1)
+        # Raw parameters of each channel group among those of all, (4, P·M/4).
+        self.register_buffer("groups", groups.flatten(1), persistent=False)
 
     def steps(self, height: int, width: int, device: torch.device) -> list[Step]:
         if height % 2 == width % 2 == 0:
@@ -77,8 +82,20 @@ class QuadtreeContext(ContextModel):
         known = features
         if step.index > 0:
             known = torch.cat([features, y_hat.to(features.dtype)], dim=1)
-        raw: Tensor = self.body(self.inputs[step.index](known))
-        return step.take(raw)
+        known = self.inputs[step.index](known)
+        if not isinstance(step, _QuadStep):
+            raw: Tensor = self.body(known)
+            return step.take(raw)
+        # The last layer only where each channel group is coded: a quarter of its work.
+        hidden = self.body[:-1](known)
+        last: Any = self.body[-1]  # a PointwiseConv2d, or its exact form
+        parts = [
+            last.rows(hidden[:, :, row::2, column::2], group)
+            for group, (row, column) in zip(self.groups, _ORDER[step.index], strict=True)
+        ]
+        # (B, h/2, w/2, P, M/4) of each group, channels innermost as training keeps them
+        parts = [p.permute(0, 2, 3, 1).unflatten(3, (-1, self.channels // 4)) for p in parts]
+        return torch.stack(parts, dim=4).flatten(3).permute(0, 3, 1, 2)  # (B, P·M, h/2, w/2)
 
     def output_layers(self) -> list[nn.Module]:
         return [self.body[-1]]

@@ -1,4 +1,4 @@
-"""A depthwise convolution whose training step is fast in bfloat16."""
+"""Convolutions of context models: depthwise in bfloat16, and pointwise in part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["DepthwiseConv2d"]
+__all__ = ["DepthwiseConv2d", "PointwiseConv2d"]
 
 _FAST_COLUMNS = 3  # kernel width up to which oneDNN has a fast bfloat16 weight gradient
 
@@ -37,6 +37,22 @@ class DepthwiseConv2d(nn.Conv2d):
         assert self.bias is not None
         out: Tensor = _Depthwise.apply(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
         return out
+
+
+@final
+class PointwiseConv2d(nn.Conv2d):
+    """A 1×1 convolution of which some output channels can be had alone.
+
+    Its exact form (``tngexp.bitstream.exact``) has ``rows``, too.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def rows(self, x: Tensor, index: Tensor) -> Tensor:
+        """The output channels ``index`` (n,), int64, of x (B, C, h, w): (B, n, h, w)."""
+        assert self.bias is not None
+        return F.conv2d(x, self.weight[index], self.bias[index])
 
 
 class _Depthwise(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The fast gradients are those of the plain convolution."""
+"""Layers of context models against plain convolutions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tngexp.priors.depthwise import DepthwiseConv2d
+from tngexp.bitstream.exact import ExactConvolution, exact_copy
+from tngexp.priors.layers import DepthwiseConv2d, PointwiseConv2d
 
 
 @pytest.mark.parametrize("size", [3, 5, 7])
@@ -41,3 +42,13 @@ def test_it_is_a_plain_convolution_otherwise() -> None:
     x = torch.randn(1, 4, 6, 6)
     expected = nn.functional.conv2d(x, layer.weight, layer.bias, padding=2, groups=4)
     torch.testing.assert_close(layer(x), expected)
+
+
+def test_rows_are_those_of_the_whole_layer() -> None:
+    layer = PointwiseConv2d(6, 10)
+    x = torch.randn(2, 6, 4, 5)
+    index = torch.tensor([7, 0, 3])
+    torch.testing.assert_close(layer.rows(x, index), layer(x)[:, index])
+    exact = exact_copy(layer)
+    assert isinstance(exact, ExactConvolution)
+    assert torch.equal(exact.rows(x.double(), index), exact(x.double())[:, index])
