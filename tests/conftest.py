@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +15,12 @@ from support import codec_config
 from tngexp.codec import Codec
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Have Ctrl-C where the shell took it away: a suite started in the background ignores it, and
-    with it what tests of interruption send."""
+    with it what tests of interruption send. Of several workers, each keeps to one core."""
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

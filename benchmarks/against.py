@@ -1,0 +1,148 @@
+"""Training step, encoding and decoding against another commit, in one run.
+
+    python benchmarks/against.py COMMIT [--models tng gmm] [--rounds 5]
+
+Both trees take turns, each turn in a process of its own, so that what the machine does meanwhile
+strikes both alike. Printed are medians of medians and their ratio: above 1 means that this tree is
+slower. Weights are those of a shipped codec for ``tng`` and random for others; the
+picture has 768×512 pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# Runs in either tree, so it keeps to what both have.
+CHILD = """
+import json, statistics, sys, tempfile, time
+from pathlib import Path
+import numpy as np, torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+import tngexp
+from tngexp._conf import CONF_DIR, register_resolvers
+from tngexp.build import build
+from tngexp.codec import Codec
+from tngexp.io import save
+from tngexp.training.allocator import keep_freed_memory
+from tngexp.training.engine import codec_config
+from tngexp.training.precision import resolve_precision
+
+model, repeats = sys.argv[1], int(sys.argv[2])
+keep_freed_memory()
+torch.manual_seed(0)
+register_resolvers()
+with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    config = compose("train", [f"model={model}", "loss=mse"])
+OmegaConf.set_struct(config, False)
+config.run_dir, config.name = ".", "step"
+config.pop("hydra", None)
+plain = OmegaConf.to_container(config, resolve=True)
+codec = Codec.from_config(codec_config(plain), trusted=True).to(memory_format=torch.channels_last)
+loss = build(plain["loss"], trusted=True)
+optimizer = torch.optim.AdamW(codec.parameters(), lr=1e-4, fused=True)
+x = torch.rand(8, 3, 256, 256).contiguous(memory_format=torch.channels_last)
+bf16 = "bf16" in resolve_precision("auto", torch.device("cpu"))
+
+def step():
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        quality = codec.rate.sample(8)
+        # Earlier trees ask the rate for lambda, later ones the loss.
+        asked = codec.rate.lmbda(quality) if hasattr(codec.rate, "lmbda") else quality
+        terms = loss(codec(x, quality), x, asked)
+    terms.loss.backward()
+    torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+def median(run):
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+codec.train()
+seconds = {"step": median(step)}
+if model == "tng":
+    coder = tngexp.load("tng-objective")
+else:
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        fresh = Codec.from_config(codec_config(plain), trusted=True).eval()
+        save(fresh, Path(folder) / "codec.ckpt")
+        coder = tngexp.load(Path(folder) / "codec.ckpt")
+rows, columns = np.mgrid[0:512, 0:768] / 40.0
+waves = np.stack([np.sin(rows + 2 * columns), np.cos(rows * columns), np.sin(3 * rows)], -1)
+noise = np.random.default_rng(0).normal(0, 4, waves.shape)
+image = Image.fromarray((128 + 70 * waves + noise).clip(0, 255).astype(np.uint8))
+data = coder.compress(image)
+seconds["encode"] = median(lambda: coder.compress(image))
+seconds["decode"] = median(lambda: coder.decompress(data))
+print(json.dumps({"seconds": seconds, "bytes": len(data)}))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("commit")
+    parser.add_argument("--models", nargs="+", default=["tng", "gmm"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "other"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run(
+            [*git, "add", "--quiet", "--detach", str(other), arguments.commit], check=True
+        )
+        try:
+            for model in arguments.models:
+                compare(model, other, arguments.rounds, arguments.repeats)
+        finally:
+            subprocess.run([*git, "remove", "--force", str(other)], check=True)
+
+
+def compare(model: str, other: Path, rounds: int, repeats: int) -> None:
+    found: dict[Path, list[dict[str, float]]] = {other: [], ROOT: []}
+    sizes: dict[Path, int] = {}
+    for number in range(rounds):
+        trees = [other, ROOT] if number % 2 == 0 else [ROOT, other]
+        for tree in trees:
+            result = run(tree, model, repeats)
+            found[tree].append(result["seconds"])
+            sizes[tree] = result["bytes"]
+    print(f"model={model}: {sizes[other]} bytes there, {sizes[ROOT]} here")
+    for what in found[ROOT][0]:
+        there, here = (statistics.median(r[what] for r in found[tree]) for tree in (other, ROOT))
+        print(f"  {what:<7} {there:.4f} s there, {here:.4f} s here: ratio {here / there:.3f}")
+
+
+def run(tree: Path, model: str, repeats: int) -> dict:
+    result = subprocess.run(
+        [sys.executable, "-c", CHILD, model, str(repeats)],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        sys.exit(result.stderr)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
