@@ -41,7 +41,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "report": {"types", "metrics"},
     },
     {
-        "bitstream": {"types", "codec", "coding", "priors", "quantizers", "rate"},
+        "bitstream": {"types", "codec", "coding", "priors", "quantizers", "rate", "transforms"},
     },
     {  # a codec and its files
         "io": {"types", "bitstream", "codec", "objective", "zoo"},

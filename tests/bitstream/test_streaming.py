@@ -42,7 +42,7 @@ def test_windows_leave_no_seam(
 def _largest_steps(transform: Transform, size: tuple[int, int]) -> tuple[float, int]:
     """By how much windows change the latent, relative to its largest value, and the pixels."""
     rgb = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
-    rate, unit = FixedRate(0.01), transform.stride
+    rate, unit = FixedRate(), transform.stride
     whole = transform.analysis(rgb[None].float() / 255)
     y = analyse(transform, rate, rgb, unit, None)
     expected = transform.synthesis(whole)[0].clamp(0, 1).mul(255).round()
@@ -84,11 +84,11 @@ def test_windows_of_nothing_but_padding() -> None:
     x = nn.functional.pad(
         rgb[None].float() / 255, (0, padded - width, 0, padded - height), mode="replicate"
     )
-    y = analyse(toy, FixedRate(0.01), rgb, padded, None)
+    y = analyse(toy, FixedRate(), rgb, padded, None)
     whole = toy.analysis(x)
     torch.testing.assert_close(y, whole, atol=1e-6, rtol=1e-6)
     expected = toy.synthesis(whole)[0, :, :height, :width].clamp(0, 1).mul(255).round()
-    pixels = synthesise(toy, FixedRate(0.01), whole, height, width, None)
+    pixels = synthesise(toy, FixedRate(), whole, height, width, None)
     assert (pixels - expected).abs().max() <= 1
 
 
@@ -104,9 +104,9 @@ def test_what_sees_everything_codes_images_of_one_window() -> None:
     )
     image = torch.zeros(3, 8, largest + 1, dtype=torch.uint8)
     with pytest.raises(ConfigError, match=message):
-        analyse(toy, FixedRate(0.01), image, UNIT, None)
+        analyse(toy, FixedRate(), image, UNIT, None)
     with pytest.raises(ConfigError, match=message):
-        synthesise(toy, FixedRate(0.01), torch.zeros(1, 3, 2, 121), 8, largest + 1, None)
+        synthesise(toy, FixedRate(), torch.zeros(1, 3, 2, 121), 8, largest + 1, None)
 
 
 def test_only_windows_need_a_reach(monkeypatch: pytest.MonkeyPatch) -> None:

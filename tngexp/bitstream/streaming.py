@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tngexp.bitstream.reach import measure_reach
 from tngexp.rate.base import Rate
+from tngexp.transforms.reach import measure_reach
 from tngexp.types import ConfigError, Transform
 
 __all__ = ["analyse", "synthesise"]

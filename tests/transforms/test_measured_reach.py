@@ -11,8 +11,8 @@ from bitstream.toys import Blocks, Detached, Mirrored, Rounded, Toy, WholeImage,
 from support import options
 from torch import nn
 
-from tngexp.bitstream.reach import measure_reach
 from tngexp.codec import Codec
+from tngexp.transforms.reach import measure_reach
 from tngexp.types import ConfigError
 
 
