@@ -32,6 +32,17 @@ def test_run_leaves_checkpoints_and_picture(run: Callable[..., TrainResult]) -> 
     assert {"val/loss", "val/bpp", "val/psnr"} <= result.val.keys()
 
 
+def test_validation_splits_the_rate_between_latent_and_side_latent(
+    run: Callable[..., TrainResult],
+) -> None:
+    with_side = run(name="with").val
+    assert with_side["val/z_bpp"] > 0
+    assert with_side["val/bpp"] == pytest.approx(with_side["val/y_bpp"] + with_side["val/z_bpp"])
+    without = run("model=factorized", name="without").val
+    assert without["val/z_bpp"] == 0
+    assert without["val/bpp"] == pytest.approx(without["val/y_bpp"])
+
+
 def test_names_say_what_is_trained() -> None:
     choices = {"model": "tng", "loss": "msssim", "experiment": None}
     quiet = ["data=folder", "data.root=photos", "run_dir=a/b", "report=none", "logger=csv"]
