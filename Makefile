@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: train test lint env clean
+.PHONY: train test lint mutants env clean
 
 # The main job on embedded data; training proper stops after five minutes at the latest.
 train: env
@@ -19,6 +19,12 @@ lint: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+# Which deliberate faults the tests miss; hours, see docs/mutation.md. MUTANTS="rate --sample 20"
+mutants: env
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[mutation]"
+	$(BIN)/python benchmarks/mutants.py run $(MUTANTS)
+	$(BIN)/python benchmarks/mutants.py report
 
 env: $(VENV)/.installed
 
