@@ -69,14 +69,14 @@ def test_the_choice_minimises_bits_and_error() -> None:
     codec = coder(prior="factorized")
     analysis = codec.analyse(photo(64, 48), 0.5)
     y = analysis.tiles[0].y.double()
-    chosen = greedy(codec, analysis, kappa=3.0).tiles[0].y
+    chosen = greedy(codec, analysis, kappa=0.01).tiles[0].y
     prior = codec.model.prior
     density = prior.density.at(2)  # type: ignore[operator, union-attr]
     costs = []
     nearest = y.round()
     for symbols in (nearest, nearest - nearest.sign()):
         mass = density.likelihood(symbols.float() - 0.5, symbols.float() + 0.5)
-        costs.append(-torch.log2(mass.clamp(min=1e-9)) + 3.0 * (symbols - y).square())
+        costs.append(-torch.log2(mass.clamp(min=1e-9)) + 0.01 * (symbols - y).square())
     expected = torch.where(costs[1] < costs[0], nearest - nearest.sign(), nearest)
     torch.testing.assert_close(chosen.double(), expected)
     assert bool((chosen.double() != nearest).any())
