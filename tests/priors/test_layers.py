@@ -44,11 +44,17 @@ def test_it_is_a_plain_convolution_otherwise() -> None:
     torch.testing.assert_close(layer(x), expected)
 
 
-def test_rows_are_those_of_the_whole_layer() -> None:
-    layer = PointwiseConv2d(6, 10)
-    x = torch.randn(2, 6, 4, 5)
-    index = torch.tensor([7, 0, 3])
-    torch.testing.assert_close(layer.rows(x, index), layer(x)[:, index])
+def test_grouped_channels_are_those_of_the_whole_layer() -> None:
+    parameters, groups, M = 3, 4, 8
+    layer = PointwiseConv2d(6, parameters * M)
+    x = torch.randn(groups, 5, 6)
     exact = exact_copy(layer)
     assert isinstance(exact, ExactConvolution)
-    assert torch.equal(exact.rows(x.double(), index), exact(x.double())[:, index])
+    found, exactly = layer.grouped(x, parameters), exact.grouped(x.double(), parameters)
+    for g in range(groups):
+        every = layer(x[g].T[None, :, :, None])[0, :, :, 0].T  # (5, P·M)
+        expected = every.unflatten(1, (parameters, groups, -1))[:, :, g].flatten(1)
+        torch.testing.assert_close(found[g], expected)
+        every = exact(x[g].double().T[None, :, :, None])[0, :, :, 0].T
+        expected = every.unflatten(1, (parameters, groups, -1))[:, :, g].flatten(1)
+        assert torch.equal(exactly[g], expected)

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tngexp.priors.layers import grouped
 from tngexp.types import ACTIVATION_LIMIT, ConfigError
 
 __all__ = ["ACTIVATION_BITS", "exact_copy", "to_grid"]
@@ -114,9 +115,9 @@ class ExactConvolution(nn.Module):
             x, self.weight, self.bias, layer.stride, layer.padding, layer.dilation, layer.groups
         )
 
-    def rows(self, x: Tensor, index: Tensor) -> Tensor:
-        """Some output channels, see :meth:`tngexp.priors.layers.PointwiseConv2d.rows`."""
-        return F.conv2d(to_grid(x), self.weight[index], self.bias[index])
+    def grouped(self, x: Tensor, parameters: int) -> Tensor:
+        """Some output channels at some positions, see :func:`tngexp.priors.layers.grouped`."""
+        return grouped(to_grid(x), self.weight, self.bias, parameters)
 
     def _shift_and_add(self, x: Tensor) -> Tensor:
         # In float64 torch runs a depthwise convolution a channel at a time; this is 15 × as fast.

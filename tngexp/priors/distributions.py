@@ -59,36 +59,45 @@ class Mixture:
     """
 
     def __init__(self, raw: Tensor, components: int = 1, family: str = "gaussian") -> None:
-        k = components
         self._components, self._family = components, family
-        self._raw = raw.unflatten(1, (parameters_per_element(k), -1)).movedim(1, 0)  # (P, B, M, *S)
-        split = self._raw.float()
-        self.scale = lower_bound(split[:k], SCALE_MIN)  # (K, B, M, *S)
-        self.mean = split[k : 2 * k]  # (K, B, M, *S)
-        if k == 1:
-            self.weight = None
-            self.location = self.mean[0]  # (B, M, *S)
-        else:
-            self.weight = torch.softmax(split[2 * k :], dim=0)  # (K, B, M, *S)
-            self.location = (self.weight * self.mean).sum(0)
+        split = raw.unflatten(1, (parameters_per_element(components), -1))
+        self._raw = split.movedim(1, 0)  # (P, B, M, *S)
+        self._figures: tuple[Tensor, Tensor, Tensor | None, Tensor] | None = None
+
+    @property
+    def location(self) -> Tensor:
+        """The mean of the distribution, (B, M, *S)."""
+        return self._in_float()[3]
 
     def likelihood(self, lower: Tensor, upper: Tensor) -> Tensor:
         """P(lower < y − location < upper); leading axes of the edges broadcast."""
         cdf = _CDFS[self._family]
-        if self.weight is None:
-            return _mass(cdf, lower, upper, self.scale[0])
-        axis = -self.location.dim() - 1  # where the components go: just left of B
-        offset = self.mean - self.location
-        mass = _mass(
-            cdf, lower.unsqueeze(axis) - offset, upper.unsqueeze(axis) - offset, self.scale
-        )
-        return (self.weight * mass).sum(axis)
+        scale, mean, weight, location = self._in_float()
+        if weight is None:
+            return _mass(cdf, lower, upper, scale[0])
+        axis = -location.dim() - 1  # where the components go: just left of B
+        offset = mean - location
+        mass = _mass(cdf, lower.unsqueeze(axis) - offset, upper.unsqueeze(axis) - offset, scale)
+        return (weight * mass).sum(axis)
 
     def form(self) -> MixtureForm:
         """What the entropy coder makes integers of."""
         k = self._components
         logits = None if k == 1 else self._raw[2 * k :]
         return MixtureForm(self._family, self._raw[:k], self._raw[k : 2 * k], logits)
+
+    def _in_float(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Scales, means, weights (K, B, M, *S) and location; made when asked for, since coding
+        does without."""
+        if self._figures is None:
+            k, split = self._components, self._raw.float()
+            scale, mean = lower_bound(split[:k], SCALE_MIN), split[k : 2 * k]
+            if k == 1:
+                self._figures = scale, mean, None, mean[0]
+            else:
+                weight = torch.softmax(split[2 * k :], dim=0)
+                self._figures = scale, mean, weight, (weight * mean).sum(0)
+        return self._figures
 
 
 def parameters_per_element(components: int) -> int:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["DepthwiseConv2d", "PointwiseConv2d"]
+__all__ = ["DepthwiseConv2d", "PointwiseConv2d", "grouped"]
 
 _FAST_COLUMNS = 3  # kernel width up to which oneDNN has a fast bfloat16 weight gradient
 
@@ -41,18 +41,34 @@ class DepthwiseConv2d(nn.Conv2d):
 
 @final
 class PointwiseConv2d(nn.Conv2d):
-    """A 1×1 convolution of which some output channels can be had alone.
+    """A 1×1 convolution whose groups of output channels can be had at different places.
 
-    Its exact form (``tngexp.bitstream.exact``) has ``rows``, too.
+    Its exact form (``tngexp.bitstream.exact``) has ``grouped``, too.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)
 
-    def rows(self, x: Tensor, index: Tensor) -> Tensor:
-        """The output channels ``index`` (n,), int64, of x (B, C, h, w): (B, n, h, w)."""
+    def grouped(self, x: Tensor, parameters: int) -> Tensor:
+        """:func:`grouped` with the layer's weights."""
         assert self.bias is not None
-        return F.conv2d(x, self.weight[index], self.bias[index])
+        return grouped(x, self.weight, self.bias, parameters)
+
+
+def grouped(x: Tensor, weight: Tensor, bias: Tensor, parameters: int) -> Tensor:
+    """Output channel group g of a 1×1 layer at the positions of x[g] alone: (G, n, P·M/G).
+
+    Args:
+        x: (G, n, C), positions as rows.
+        weight: (P·M, C, 1, 1).
+        bias: (P·M,).
+        parameters: P; the channels are P times M, and group g has a share of each M.
+    """
+    groups = len(x)
+    split = weight.flatten(1).unflatten(0, (parameters, groups, -1))  # (P, G, M/G, C)
+    matrix = split.permute(1, 3, 0, 2).flatten(2)  # (G, C, P·M/G)
+    shift = bias.unflatten(0, (parameters, groups, -1)).transpose(0, 1).flatten(1)
+    return torch.baddbmm(shift.unsqueeze(1), x, matrix)
 
 
 class _Depthwise(torch.autograd.Function):

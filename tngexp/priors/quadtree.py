@@ -42,14 +42,13 @@ class QuadtreeContext(ContextModel):
         ConfigError: when M is not a multiple of 4.
     """
 
-    groups: Tensor
-
     def __init__(self, M: int, parameters: int, hidden: int = 0) -> None:
         super().__init__()
         if M % 4:
             raise ConfigError(f"prior=quadtree needs M to be a multiple of 4; encoder.M is {M}")
         hidden = hidden or 2 * M
         self.channels = M
+        self.per_element = parameters
         self.feature_channels = 2 * M
         self.chunk = M // 4
         self.inputs = nn.ModuleList(
@@ -62,9 +61,6 @@ class QuadtreeContext(ContextModel):
             nn.LeakyReLU(0.01),
             PointwiseConv2d(hidden, parameters * M),
         )
-        groups = torch.arange(parameters * M).view(parameters, 4, -1).transpose(0, 1)
-        # Raw parameters of each channel group among those of all, (4, P·M/4).
-        self.register_buffer("groups", groups.flatten(1), persistent=False)
 
     def steps(self, height: int, width: int, device: torch.device) -> list[Step]:
         if height % 2 == width % 2 == 0:
@@ -89,13 +85,13 @@ class QuadtreeContext(ContextModel):
         # The last layer only where each channel group is coded: a quarter of its work.
         hidden = self.body[:-1](known)
         last: Any = self.body[-1]  # a PointwiseConv2d, or its exact form
-        parts = [
-            last.rows(hidden[:, :, row::2, column::2], group)
-            for group, (row, column) in zip(self.groups, _ORDER[step.index], strict=True)
-        ]
-        # (B, h/2, w/2, P, M/4) of each group, channels innermost as training keeps them
-        parts = [p.permute(0, 2, 3, 1).unflatten(3, (-1, self.channels // 4)) for p in parts]
-        return torch.stack(parts, dim=4).flatten(3).permute(0, 3, 1, 2)  # (B, P·M, h/2, w/2)
+        x = torch.stack(
+            [hidden[:, :, r::2, c::2].permute(0, 2, 3, 1) for r, c in _ORDER[step.index]]
+        )  # (4, B, h/2, w/2, hidden)
+        raw = last.grouped(x.flatten(1, 3), self.per_element)  # (4, n, P·M/4)
+        raw = raw.unflatten(2, (self.per_element, -1)).unflatten(1, x.shape[1:4])
+        # Channels innermost, as training keeps them: (B, h/2, w/2, P, 4, M/4)
+        return raw.permute(1, 2, 3, 4, 0, 5).flatten(3).permute(0, 3, 1, 2)  # (B, P·M, h/2, w/2)
 
     def output_layers(self) -> list[nn.Module]:
         return [self.body[-1]]
