@@ -147,3 +147,20 @@ def test_ms_ssim_of_opposites_has_a_finite_gradient() -> None:
     differentiable_ms_ssim(x, x_hat).sum().backward()
     assert x_hat.grad is not None
     assert x_hat.grad.isfinite().all()
+
+
+def test_bits_are_counted_per_pixel_of_an_oblong_image() -> None:
+    x = torch.rand(2, 3, 24, 40)
+    output = CodecOutput(x, torch.rand(2, 4, 3, 5), torch.rand(2, 2, 1, 2))
+    terms = MSELoss(**LADDER)(output, x, None)
+    torch.testing.assert_close(terms.bpp, output.bits().mean() / (24 * 40))
+    assert MSELoss.min_side == 1
+
+
+@pytest.mark.parametrize("size", [(180, 210), (211, 176)])
+def test_dark_and_oblong_pictures_agree_with_piq(size: tuple[int, int]) -> None:
+    """Where means are near 0 the constants of the luminance term decide."""
+    x = 0.02 * torch.rand(1, 3, *size)
+    x_hat = (0.5 * x + 0.01 * torch.rand(1, 3, *size)).clamp(0, 1)
+    expected = multi_scale_ssim(x, x_hat, data_range=1.0, reduction="none")
+    torch.testing.assert_close(differentiable_ms_ssim(x, x_hat), expected, atol=1e-5, rtol=1e-4)

@@ -230,3 +230,13 @@ def test_a_codebook_hardens_with_sigma_and_learns() -> None:
 def test_a_codebook_needs_words(size: int, group: int) -> None:
     with pytest.raises(ConfigError, match="size ≥ 2"):
         VectorQuantizer(size, group)
+
+
+def test_only_a_codebook_spans_channels(quantizer: Quantizer) -> None:
+    expected = 2 if isinstance(quantizer, VectorQuantizer) else 1
+    assert quantizer.group == quantizer.alphabet().group == expected
+
+
+def test_an_annealing_cannot_start_below_zero() -> None:
+    with pytest.raises(ConfigError, match="alpha_start"):
+        SoftRound(alpha_start=-1.0, alpha_end=2.0)
