@@ -50,7 +50,7 @@ LAYERS: list[dict[str, set[str]]] = [
     {  # libraries on top of it
         "__init__": {"codec", "io"},
         "interop": {"types", "bitstream", "codec", "io"},
-        "pillow": {"types", "bitstream", "coding", "io", "zoo"},
+        "pillow": {"types", "bitstream", "codec", "coding", "io", "zoo"},
         "screening": {"types", "_conf", "io"},
         "evaluation": {
             *("types", "anchors", "bitstream", "build", "coding", "datasets", "io", "legacy"),

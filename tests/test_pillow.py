@@ -155,3 +155,10 @@ def test_bad_files_fail_as_pillows_users_expect(codecs: tuple[ImageCodec, ImageC
     photo(8, 8).save(jpeg, "JPEG")
     with Image.open(jpeg) as image:  # other formats are none of ours
         assert image.format == "JPEG"
+
+
+def test_a_bare_model_will_do(codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path) -> None:
+    tngexp.pillow.use(codecs[0].model)
+    image = photo(33, 21)
+    image.save(tmp_path / "a.tng", quality=0.75)
+    assert (tmp_path / "a.tng").read_bytes() == codecs[0].compress(image, 0.75)

@@ -26,6 +26,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tngexp import zoo
 from tngexp.bitstream import ImageCodec
+from tngexp.codec import Codec
 from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
 from tngexp.types import TngexpError
@@ -36,7 +37,7 @@ _ORIENTATION = 0x0112
 _current: ImageCodec | None = None
 
 
-def use(model: ImageCodec | str | Path | None) -> None:
+def use(model: ImageCodec | Codec | str | Path | None) -> None:
     """Open and save with this codec or checkpoint from now on; None forgets it.
 
     Raises:
@@ -134,9 +135,11 @@ def _model(shipped: str | None = None) -> ImageCodec:
     return _codec(os.environ.get("TNGEXP_MODEL") or shipped or zoo.DEFAULT)
 
 
-def _codec(model: ImageCodec | str | Path) -> ImageCodec:
+def _codec(model: ImageCodec | Codec | str | Path) -> ImageCodec:
     if isinstance(model, ImageCodec):
         return model
+    if isinstance(model, Codec):
+        return ImageCodec(model)
     path = zoo.path(str(model)) if str(model) in zoo.MODELS else Path(model)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
     return _load(path, changed)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 __all__ = [
     "ACTIVATION_LIMIT",
     "MS_SSIM_MIN_SIDE",
+    "POINT_GRID",
     "Alphabet",
     "Cells",
     "CheckpointError",
@@ -43,6 +44,9 @@ MS_SSIM_MIN_SIDE = 176
 ACTIVATION_LIMIT = 2.0**11
 """Bound of what the networks that predict probabilities read, since they also run in exact
 arithmetic; trained networks stay far below."""
+
+POINT_GRID = 1024.0
+"""Points and locations are multiples of 2⁻¹⁰, the grid on which files hold a decoded latent."""
 
 
 class TngexpError(Exception):

@@ -17,11 +17,9 @@ from torch import Tensor, nn
 
 from tngexp.priors.distributions import bits
 from tngexp.priors.steps import Step
-from tngexp.types import Cells, Distribution, Quantizes
+from tngexp.types import POINT_GRID, Cells, Distribution, Quantizes
 
 __all__ = ["Count", "Hard", "Port", "Relaxed", "Site"]
-
-_GRID = 1024.0
 
 
 class Site(NamedTuple):
@@ -98,7 +96,7 @@ class Hard(_Charging):
     """
 
     def grid(self, x: Tensor) -> Tensor:
-        return (x * _GRID).round() / _GRID
+        return (x * POINT_GRID).round() / POINT_GRID
 
     def site(self, site: Site, source: Tensor | None) -> Tensor:
         assert source is not None

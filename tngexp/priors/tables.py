@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tngexp.types import Alphabet, Cells, Pmf
+from tngexp.types import POINT_GRID, Alphabet, Cells, Pmf
 
 if TYPE_CHECKING:
     from tngexp.priors.factorized import FactorizedDensity
@@ -18,7 +18,6 @@ __all__ = ["probabilities"]
 
 _TAIL_LOGIT = 21.0  # mass beyond a table's ends is below 2⁻³⁰, which an escape code takes over
 _WIDEST = 1 << 13  # symbols to either side; a density wider than this leaves the rest to escapes
-_GRID = 1024.0  # locations are multiples of 2⁻¹⁰, as all that exact networks read
 
 
 @torch.no_grad()
@@ -28,7 +27,7 @@ def probabilities(density: FactorizedDensity, alphabet: Alphabet) -> Pmf:
     An alphabet without an end is cut where the tails hold less than 2⁻³⁰.
     """
     exact = copy.deepcopy(density).cpu().double()
-    exact.location = (exact.location * _GRID).round() / _GRID
+    exact.location = (exact.location * POINT_GRID).round() / POINT_GRID
     size = alphabet.size
     if size is None:
         return _unbounded(exact, alphabet)

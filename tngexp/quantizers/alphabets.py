@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from tngexp.types import Cells, ConfigError
+from tngexp.types import POINT_GRID, Cells, ConfigError
 
 __all__ = ["OUTER_EDGE", "Centers", "Codebook", "Integers", "to_grid"]
 
@@ -25,12 +25,10 @@ MAX_SYMBOL = 1 << 19
 OUTER_EDGE = 1.0e4
 """Stands for ±∞ in outer cells: no latent is that large, and unlike ∞ it has finite gradients."""
 
-_POINT_GRID = 1024.0
-
 
 def to_grid(points: Tensor) -> Tensor:
     """Points as float64 multiples of 2⁻¹⁰, the grid that exact networks read."""
-    return (points.detach().cpu().double() * _POINT_GRID).round() / _POINT_GRID
+    return (points.detach().cpu().double() * POINT_GRID).round() / POINT_GRID
 
 
 @final
