@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tngexp.priors.layers import grouped
+from tngexp.coding.loading import load_compiled
+from tngexp.priors.layers import grouped, grouped_weights
 from tngexp.types import ACTIVATION_LIMIT, ConfigError
 
 __all__ = ["ACTIVATION_BITS", "exact_copy", "to_grid"]
@@ -28,14 +29,19 @@ ACTIVATION_BITS = 10
 """Activations are multiples of 2⁻¹⁰."""
 
 _WEIGHT_BITS = 15
+_KERNELS = "tngexp.bitstream.exact_kernels"
 _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.PixelShuffle, nn.Identity)
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def to_grid(x: Tensor) -> Tensor:
     """``x`` in float64, rounded (half to even) to multiples of 2⁻¹⁰ and clamped to ±2048."""
-    grid = 2.0**ACTIVATION_BITS
-    return torch.round(x.double() * grid).div(grid).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+    x = x.double().contiguous()
+    out = torch.empty_like(x)
+    load_compiled(_KERNELS).round_to_grid(
+        x.flatten().numpy(), 2.0**ACTIVATION_BITS, ACTIVATION_LIMIT, out.flatten().numpy()
+    )
+    return out
 
 
 def exact_copy(module: nn.Module) -> nn.Module:
@@ -88,7 +94,8 @@ class ExactConvolution(nn.Module):
         self.register_buffer("weight", torch.round(weight * 2.0**bits) / 2.0**bits)
         fine = 2.0 ** (bits + ACTIVATION_BITS)
         self.register_buffer("bias", torch.round(bias * fine) / fine)
-        self._depthwise = (
+        self._by_group: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._by_channel = (
             not transposed
             and layer.groups == layer.in_channels == layer.out_channels
             and layer.stride == (1, 1)
@@ -109,28 +116,35 @@ class ExactConvolution(nn.Module):
                 layer.groups,
                 layer.dilation,
             )
-        if self._depthwise:
-            return self._shift_and_add(x)
+        if self._by_channel:
+            return self._depthwise(x)
         return F.conv2d(
             x, self.weight, self.bias, layer.stride, layer.padding, layer.dilation, layer.groups
         )
 
     def grouped(self, x: Tensor, parameters: int) -> Tensor:
         """Some output channels at some positions, see :func:`tngexp.priors.layers.grouped`."""
-        return grouped(to_grid(x), self.weight, self.bias, parameters)
+        key = len(x), parameters
+        if key not in self._by_group:  # made once: as dear as the product itself
+            self._by_group[key] = grouped_weights(self.weight, self.bias, *key)
+        return grouped(to_grid(x), *self._by_group[key])
 
-    def _shift_and_add(self, x: Tensor) -> Tensor:
-        # In float64 torch runs a depthwise convolution a channel at a time; this is 15 × as fast.
+    def _depthwise(self, x: Tensor) -> Tensor:
+        # In float64 torch runs a depthwise convolution a channel at a time.
         vertical, horizontal = (int(p) for p in self._layer.padding)
-        padded = F.pad(x, (horizontal, horizontal, vertical, vertical))
+        batch, channels, height, width = x.shape
         rows, columns = self.weight.shape[-2:]
-        height, width = padded.shape[-2] - rows + 1, padded.shape[-1] - columns + 1
-        total = self.bias.view(1, -1, 1, 1).expand(x.shape[0], -1, height, width).clone()
-        for i in range(rows):
-            for j in range(columns):
-                tap = self.weight[:, 0, i, j].view(1, -1, 1, 1)
-                total.addcmul_(padded[..., i : i + height, j : j + width], tap)
-        return total
+        out = x.new_empty(
+            batch, channels, height + 2 * vertical - rows + 1, width + 2 * horizontal - columns + 1
+        )
+        arrays = (
+            x.contiguous().flatten(0, 1).numpy(),
+            self.weight[:, 0].contiguous().numpy(),
+            self.bias.numpy(),
+            out.flatten(0, 1).numpy(),
+        )
+        load_compiled(_KERNELS).depthwise(*arrays)
+        return out
 
 
 def _weight_bits(weight: Tensor, bias: Tensor, transposed: bool, groups: int) -> int:

@@ -13,11 +13,10 @@ from torch import Tensor
 from tngexp.coding import (
     Decoder,
     Encoder,
+    Parameters,
     Tables,
     codebook_tables,
-    quantize_means,
-    quantize_scales,
-    weights_from_logits,
+    mixture_parameters,
 )
 from tngexp.priors import Site
 from tngexp.quantizers import Centers, Codebook, Integers
@@ -25,8 +24,6 @@ from tngexp.types import Alphabet, ConfigError, MixtureForm, StaticForm
 
 __all__ = ["DensityTable", "Law", "form_of", "law_of"]
 
-_GRID = 1024  # locations are multiples of 2⁻¹⁰, so that ŷ lies on the exact networks' input grid
-_LOGIT_STEPS = 64  # logits in 1/64 nat
 _CODEWORD_GRID = 256  # codewords' coordinates in the entropy coder's unit of position
 
 _Symbols = NDArray[np.int32]
@@ -46,15 +43,6 @@ class Law(NamedTuple):
     location: Tensor  # (1, M, *S), float64, in multiples of 2⁻¹⁰
     put: Callable[[Encoder, _Symbols], None]
     get: Callable[[Decoder], _Symbols]
-
-
-class _Parameters(NamedTuple):
-    """Integer parameters of n elements."""
-
-    location: NDArray[np.float64]  # (n,), in multiples of 2⁻¹⁰
-    scale: NDArray[np.uint8]  # (n, K)
-    mean: NDArray[np.int32] | None  # (n, K), relative to the location; None for K = 1
-    weight: NDArray[np.int32] | None  # (n, K)
 
 
 def form_of(site: Site) -> MixtureForm | StaticForm:
@@ -107,7 +95,7 @@ def _mixture(site: Site, alphabet: Alphabet, form: MixtureForm) -> Law:
         return site.step.flatten(values[:, 0]).numpy()
 
     logits = None if form.logits is None else flat(form.logits)
-    integers = _integers(flat(form.scale), flat(form.mean), logits)
+    integers = mixture_parameters(flat(form.scale), flat(form.mean), logits)
     location = site.step.unflatten(torch.from_numpy(integers.location).unsqueeze(0), part)
     coding = _CODINGS.get(type(alphabet))
     if coding is None:
@@ -116,23 +104,7 @@ def _mixture(site: Site, alphabet: Alphabet, form: MixtureForm) -> Law:
     return Law(location, put, get)
 
 
-def _integers(
-    scale: NDArray[np.float64], mean: NDArray[np.float64], logits: NDArray[np.float64] | None
-) -> _Parameters:
-    """Integer parameters of exact network outputs (K, n), as Mixture reads them."""
-    level = np.ascontiguousarray(quantize_scales(scale).T)
-    center = np.clip(np.rint(mean * _GRID), -(2**40), 2**40)
-    if logits is None:
-        return _Parameters(center[0] / _GRID, level, None, None)
-    nats = np.clip(np.rint(logits * _LOGIT_STEPS), -(2**30), 2**30).astype(np.int64)
-    weight = weights_from_logits(np.ascontiguousarray(nats.T))  # (n, K)
-    integer = center.T.astype(np.int64)
-    location = ((weight * integer).sum(1) + (1 << 15)) >> 16
-    offset = quantize_means((integer - location[:, None]) / _GRID)
-    return _Parameters(location / _GRID, level, offset, weight)
-
-
-def _lattice(site: Site, alphabet: Integers, p: _Parameters, form: MixtureForm) -> _Exchange:
+def _lattice(site: Site, alphabet: Integers, p: Parameters, form: MixtureForm) -> _Exchange:
     options: dict[str, Any] = {"family": form.family, "zero": alphabet.zero}
 
     def put(encoder: Encoder, symbols: _Symbols) -> None:
@@ -144,7 +116,7 @@ def _lattice(site: Site, alphabet: Integers, p: _Parameters, form: MixtureForm) 
     return put, get
 
 
-def _centers(site: Site, alphabet: Centers, p: _Parameters, form: MixtureForm) -> _Exchange:
+def _centers(site: Site, alphabet: Centers, p: Parameters, form: MixtureForm) -> _Exchange:
     edges = alphabet.edges.numpy()
 
     def put(encoder: Encoder, symbols: _Symbols) -> None:
@@ -156,7 +128,7 @@ def _centers(site: Site, alphabet: Centers, p: _Parameters, form: MixtureForm) -
     return put, get
 
 
-def _codebook(site: Site, alphabet: Codebook, p: _Parameters, form: MixtureForm) -> _Exchange:
+def _codebook(site: Site, alphabet: Codebook, p: Parameters, form: MixtureForm) -> _Exchange:
     words = (alphabet.words * _CODEWORD_GRID).round().long().numpy()
     # Where the g elements of each group stand among the elements of the site.
     part = form.mean[0]
@@ -164,8 +136,8 @@ def _codebook(site: Site, alphabet: Codebook, p: _Parameters, form: MixtureForm)
     places = site.step.unflatten(torch.arange(size, dtype=torch.int64).unsqueeze(0), part)
     grouped = places.unflatten(1, (-1, alphabet.group)).movedim(2, 0)[:, 0]  # (g, M/g, *S)
     order = site.step.flatten(grouped).T.numpy()  # (n/g, g)
-    mean, weight = (None if v is None else v[order] for v in (p.mean, p.weight))
-    tables = codebook_tables(words, p.scale[order], mean, weight, family=form.family)
+    mixtures = p.scale[order], p.mean[order], p.weight[order]
+    tables = codebook_tables(words, *mixtures, family=form.family)
     index = np.arange(len(order), dtype=np.int32)
 
     def put(encoder: Encoder, symbols: _Symbols) -> None:

@@ -14,7 +14,9 @@ from tngexp.coding.container import (
 )
 from tngexp.coding.errors import BitstreamError
 from tngexp.coding.families import FAMILIES
+from tngexp.coding.parameters import Parameters, mixture_parameters
 from tngexp.coding.probability import (
+    LOCATION_GRID,
     PRECISION,
     Tables,
     build_tables,
@@ -27,16 +29,19 @@ from tngexp.coding.probability import (
 
 __all__ = [
     "FAMILIES",
+    "LOCATION_GRID",
     "PRECISION",
     "BitstreamError",
     "Container",
     "Decoder",
     "Encoder",
+    "Parameters",
     "Tables",
     "build_tables",
     "codebook_tables",
     "fingerprint",
     "index_to_quality",
+    "mixture_parameters",
     "quality_to_index",
     "quantize_edges",
     "quantize_means",

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from tngexp.coding.arguments import check_integers, check_parameters
 from tngexp.coding.constants import constants
 from tngexp.coding.families import family_tables, find_family
-from tngexp.coding.loading import load_codebook_kernels, load_kernels, raise_for
+from tngexp.coding.loading import load_compiled, raise_for
 from tngexp.coding.probability import MAX_POSITION, MAX_SYMBOL, Tables
 
 __all__ = ["codebook_tables"]
@@ -74,7 +74,7 @@ def codebook_tables(
     chosen = find_family(family)
     begin = np.arange(shape[0] + 1, dtype=np.int64) * (size + 3)
     cdf = np.empty(begin[-1], np.uint32)
-    status = load_codebook_kernels().codebook_cdfs(
+    status = load_compiled("tngexp.coding.codebook_kernels").codebook_cdfs(
         np.ascontiguousarray(words.T),
         *parameters,
         chosen.inverse_scale,
@@ -84,5 +84,5 @@ def codebook_tables(
         np.empty(size, np.int64),
         cdf,
     )
-    raise_for(load_kernels(), status)
+    raise_for(load_compiled("tngexp.coding.kernels"), status)
     return Tables(cdf, begin, np.zeros(shape[0], np.int64))

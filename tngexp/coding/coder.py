@@ -31,11 +31,12 @@ from tngexp.coding.arguments import (
 )
 from tngexp.coding.errors import BitstreamError
 from tngexp.coding.families import find_family
-from tngexp.coding.loading import load_kernels, raise_for
+from tngexp.coding.loading import load_compiled, raise_for
 from tngexp.coding.probability import Tables
 
 __all__ = ["Decoder", "Encoder", "symbols_checksum"]
 
+_KERNELS = "tngexp.coding.kernels"
 _STATE_START = 1 << 32
 _STATE_BYTES = 8
 _WORD_BYTES = 4
@@ -50,7 +51,7 @@ class Encoder:
     """Collects what is to be coded; ``finish`` returns the bytes."""
 
     def __init__(self) -> None:
-        self._kernels = load_kernels()
+        self._kernels = load_compiled(_KERNELS)
         self._chunks: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []
 
     def mixture(
@@ -149,7 +150,7 @@ class Decoder:
     """Reads symbols back; calls mirror the encoder's. Raises BitstreamError on damaged data."""
 
     def __init__(self, data: bytes) -> None:
-        self._kernels = load_kernels()
+        self._kernels = load_compiled(_KERNELS)
         head = _STATE_BYTES - (-len(data) % _WORD_BYTES)  # a state has 5 to 8 bytes
         state = int.from_bytes(data[:head], "little") if data else _STATE_START
         if state < _STATE_START:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -11,25 +11,17 @@ from typing import Any
 from tngexp.coding.errors import BitstreamError
 from tngexp.coding.probability import MAX_SYMBOL
 
-__all__ = ["load_codebook_kernels", "load_kernels", "raise_for"]
+__all__ = ["load_compiled", "raise_for"]
 
 _LOG = logging.getLogger(__name__)  # warnings reach stderr even where nobody configured logging
-_KERNELS = "tngexp.coding.kernels"
-_CODEBOOK_KERNELS = "tngexp.coding.codebook_kernels"
+_PROJECT = __name__.partition(".")[0] + "."
 
 
-@lru_cache(maxsize=1)
-def load_kernels() -> ModuleType:
-    """Import the coder's loops."""
+@cache
+def load_compiled(module: str) -> ModuleType:
+    """Import a module of compiled loops."""
     _announce_compiling()
-    return import_module(_KERNELS)
-
-
-@lru_cache(maxsize=1)
-def load_codebook_kernels() -> ModuleType:
-    """Import the loops that make tables for codebooks."""
-    _announce_compiling()
-    return import_module(_CODEBOOK_KERNELS)
+    return import_module(module)
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +34,7 @@ def _announce_compiling() -> None:
 
         def on_start(self, event: Any) -> None:
             module = event.data["dispatcher"].py_func.__module__
-            if not self.said and module in (_KERNELS, _CODEBOOK_KERNELS):
+            if not self.said and module.startswith(_PROJECT):
                 self.said = True
                 _LOG.warning("compiling the entropy coder (once, about 10 s) …")
 

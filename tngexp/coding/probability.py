@@ -31,6 +31,7 @@ from tngexp.coding.constants import (
 )
 
 __all__ = [
+    "LOCATION_GRID",
     "MAX_POSITION",
     "MAX_SYMBOL",
     "PRECISION",
@@ -46,6 +47,7 @@ __all__ = [
 
 PRECISION = 28  # frequencies add up to 2**28, so a floor of 1 over a wide window costs nothing
 WEIGHT_BITS = 16  # weights add up to 2**16
+LOCATION_GRID = 1024  # locations are multiples of 2⁻¹⁰, the exact networks' input grid
 MAX_SYMBOL = 1 << 20  # larger magnitudes are refused on both sides
 MAX_POSITION = 4096 * GRID  # component means and cell edges stay within ±4096 symbols
 _MAX_TABLE = 1 << 20  # symbols in one static table

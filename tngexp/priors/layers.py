@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["DepthwiseConv2d", "PointwiseConv2d", "grouped"]
+__all__ = ["DepthwiseConv2d", "PointwiseConv2d", "grouped", "grouped_weights"]
 
 _FAST_COLUMNS = 3  # kernel width up to which oneDNN has a fast bfloat16 weight gradient
 
@@ -50,25 +50,40 @@ class PointwiseConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, 1)
 
     def grouped(self, x: Tensor, parameters: int) -> Tensor:
-        """:func:`grouped` with the layer's weights."""
+        """:func:`grouped` with the layer's weights: (G, n, C) → (G, n, P·M/G)."""
         assert self.bias is not None
-        return grouped(x, self.weight, self.bias, parameters)
+        return grouped(x, *grouped_weights(self.weight, self.bias, len(x), parameters))
 
 
-def grouped(x: Tensor, weight: Tensor, bias: Tensor, parameters: int) -> Tensor:
-    """Output channel group g of a 1×1 layer at the positions of x[g] alone: (G, n, P·M/G).
+def grouped(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    """Output channel group g of a 1×1 layer at the positions of x[g] alone.
 
     Args:
         x: (G, n, C), positions as rows.
+        matrix: (G, C, O), from :func:`grouped_weights`.
+        shift: (G, 1, O), likewise.
+
+    Returns:
+        (G, n, O).
+    """
+    return torch.baddbmm(shift, x, matrix)
+
+
+def grouped_weights(
+    weight: Tensor, bias: Tensor, groups: int, parameters: int
+) -> tuple[Tensor, Tensor]:
+    """A 1×1 layer's weights by groups of output channels: (G, C, O) and (G, 1, O), O = P·M/G.
+
+    Args:
         weight: (P·M, C, 1, 1).
         bias: (P·M,).
+        groups: G.
         parameters: P; the channels are P times M, and group g has a share of each M.
     """
-    groups = len(x)
     split = weight.flatten(1).unflatten(0, (parameters, groups, -1))  # (P, G, M/G, C)
     matrix = split.permute(1, 3, 0, 2).flatten(2)  # (G, C, P·M/G)
     shift = bias.unflatten(0, (parameters, groups, -1)).transpose(0, 1).flatten(1)
-    return torch.baddbmm(shift.unsqueeze(1), x, matrix)
+    return matrix, shift.unsqueeze(1)
 
 
 class _Depthwise(torch.autograd.Function):
