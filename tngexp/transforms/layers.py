@@ -22,6 +22,93 @@ __all__ = [
 ]
 
 
+_CACHED = 2**17  # float32 numbers: half a mebibyte
+
+
+class _Conv2d(nn.Conv2d):
+    """A convolution whose weight gradient is computed in the faster memory format."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _convolution(self, x) if _splits(self, x) else super().forward(x)
+
+
+class _ConvTranspose2d(nn.ConvTranspose2d):
+    """Likewise."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if output_size is None and _splits(self, x):
+            return _convolution(self, x)
+        return super().forward(x, output_size)
+
+
+def _splits(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
+    """Whether the gradients of a layer want different memory formats.
+
+    Without AVX-512 oneDNN has no fast weight gradient of float32 in channels_last: of 5×5 kernels
+    with stride 2 it takes twice as long as in NCHW, while the gradient of the input takes half as
+    long. (``benchmarks/train_step.py`` with ``ONEDNN_MAX_CPU_ISA=AVX2``.)
+    """
+    return (
+        not torch.compiler.is_compiling()  # its graphs choose for themselves
+        and torch.is_grad_enabled()
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and max(layer.kernel_size) > 1
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    )
+
+
+def _convolution(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    options = (
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        isinstance(layer, nn.ConvTranspose2d),
+        layer.output_padding,
+        layer.groups,
+    )
+    out: Tensor = _Convolution.apply(x, layer.weight, layer.bias, options)
+    return out
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, options: Any) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.sizes = None if bias is None else list(bias.shape)
+        ctx.options = options
+        return torch.convolution(x, weight, bias, *options)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        backward = torch.ops.aten.convolution_backward
+        x_grad = None
+        if ctx.needs_input_grad[0]:
+            x_grad, _, _ = backward(
+                grad, x, weight, ctx.sizes, *ctx.options, (True, False, False)
+            )  # fmt: skip
+        _, weight_grad, bias_grad = backward(
+            _planar(grad), _planar(x), weight.contiguous(), ctx.sizes, *ctx.options,
+            (False, True, ctx.sizes is not None),
+        )  # fmt: skip
+        return x_grad, weight_grad, bias_grad, None
+
+
+def _planar(x: Tensor) -> Tensor:
+    """``x`` in NCHW, copied in pieces that stay in a cache: five times as fast as at once."""
+    channels, height, width = x.shape[1:]
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    rows = max(1, _CACHED // (channels * width))
+    for image, target in zip(x, out, strict=True):
+        for first in range(0, height, rows):
+            target[:, first : first + rows] = image[:, first : first + rows]
+    return out
+
+
 def require_positive(owner: str, **dims: object) -> None:
     """Check dimensions that come from a configuration.
 
@@ -38,14 +125,14 @@ def require_positive(owner: str, **dims: object) -> None:
 
 def conv(in_channels: int, out_channels: int, kernel_size: int = 5, stride: int = 2) -> nn.Conv2d:
     """(B, in, H, W) → (B, out, ⌈H/stride⌉, ⌈W/stride⌉), for odd ``kernel_size``."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
+    return _Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
 
 
 def deconv(
     in_channels: int, out_channels: int, kernel_size: int = 5, stride: int = 2
 ) -> nn.ConvTranspose2d:
     """(B, in, h, w) → (B, out, h·stride, w·stride), for odd ``kernel_size``."""
-    return nn.ConvTranspose2d(
+    return _ConvTranspose2d(
         in_channels,
         out_channels,
         kernel_size,
