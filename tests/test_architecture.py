@@ -21,6 +21,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "types": set(),
         "_conf": set(),
         "legacy": set(),
+        "hardware": set(),
     },
     {  # components: never each other
         "transforms": {"types"},
@@ -41,7 +42,13 @@ LAYERS: list[dict[str, set[str]]] = [
         "report": {"types", "metrics"},
     },
     {
-        "bitstream": {"types", "codec", "coding", "priors", "quantizers", "rate", "transforms"},
+        "effort": {"types", "codec", "losses", "priors", "quantizers"},
+    },
+    {
+        "bitstream": {
+            *("types", "codec", "coding", "effort", "hardware", "priors", "quantizers", "rate"),
+            "transforms",
+        },
     },
     {  # a codec and its files
         "io": {"types", "bitstream", "codec", "objective", "zoo"},

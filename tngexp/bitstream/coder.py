@@ -25,6 +25,8 @@ from tngexp.coding import (
     symbols_checksum,
     write,
 )
+from tngexp.effort import Plan, Progress, Region, Tuning, plan_of, refine, tuning_of
+from tngexp.hardware import multiplies_bf16
 from tngexp.types import CodecOutput, ConfigError, Latents
 
 __all__ = ["Analysis", "ImageCodec"]
@@ -109,7 +111,16 @@ class ImageCodec(nn.Module):
         """The integer tables that go with the weights as they are now."""
         return self.prepare().tables
 
-    def compress(self, image: Image.Image | Tensor, quality: float | None = None) -> bytes:
+    def compress(
+        self,
+        image: Image.Image | Tensor,
+        quality: float | None = None,
+        effort: int = 0,
+        *,
+        tune: str | None = None,
+        seed: int = 0,
+        tell: Callable[[Progress], None] | None = None,
+    ) -> bytes:
         """The bytes of a ``.tng`` file.
 
         Args:
@@ -117,11 +128,27 @@ class ImageCodec(nn.Module):
                 in [0, 1]; any size from 1×1. ``docs/coding.md`` tells what becomes of grey,
                 transparent and 16-bit images.
             quality: 0 … 1 for a variable-rate codec, where None means 0.5.
+            effort: 0 … 9. Above 0 a search by gradient looks for a file that costs less of
+                R + λ·D than that of effort 0; the better of the two is returned. Each effort takes
+                about twice as long as the one before.
+            tune: the distortion D to search for: mse, msssim or mixed; None for the codec's own.
+            seed: of the search, whose result is the same for the same seed on one machine.
+            tell: told after each step of the search. An interruption (KeyboardInterrupt) ends a
+                search, not this call: it goes on with what has been found.
 
         Raises:
-            ConfigError: for a quality the codec does not take, or a codec in training mode.
+            ConfigError: for a quality or an effort that the codec does not take, an image that is
+                too small for the distortion, or a codec in training mode.
         """
-        return self.write(self.analyse(image, quality))
+        plan = plan_of(effort)
+        analysis = self.analyse(image, quality)
+        if plan is None:
+            return self.write(analysis)
+        value = None if analysis.quality is None else index_to_quality(analysis.quality)
+        tuning = tuning_of(self.model.objective, value, tune)
+        found = self._refined(analysis, tuning, plan, seed, tell)
+        files = [self.write(analysis), self.write(found)]
+        return min(files, key=lambda data: self._cost(data, analysis.picture.rgb, tuning))
 
     @torch.no_grad()
     def analyse(self, image: Image.Image | Tensor, quality: float | None = None) -> Analysis:
@@ -172,6 +199,43 @@ class ImageCodec(nn.Module):
                 orientation=picture.orientation,
             )
         )
+
+    def _refined(
+        self,
+        analysis: Analysis,
+        tuning: Tuning,
+        plan: Plan,
+        seed: int,
+        tell: Callable[[Progress], None] | None,
+    ) -> Analysis:
+        rgb, unit = analysis.picture.rgb, self.model.transform.stride
+        height, width = (-(-s // self.model.stride) * self.model.stride for s in rgb.shape[-2:])
+        tiles = []
+        for latents, (rows, columns) in zip(
+            analysis.tiles, _tiles(height // unit, width // unit), strict=True
+        ):
+            pixels = rgb[
+                :, rows.start * unit : rows.stop * unit, columns.start * unit : columns.stop * unit
+            ]
+            region = Region(pixels, self._quality_tensor(analysis.quality))
+            reduced = multiplies_bf16()
+            tiles.append(
+                refine(
+                    *(self.model, latents, region, tuning, plan),
+                    seed=seed,
+                    reduced=reduced,
+                    tell=tell,
+                )
+            )
+        return replace(analysis, tiles=tuple(tiles))
+
+    @torch.no_grad()
+    def _cost(self, data: bytes, rgb: Tensor, tuning: Tuning) -> float:
+        """R + λ·D of a file, as it is decoded."""
+        decoded = images.from_pillow(self.decompress(data)).rgb
+        x, x_hat = (image.unsqueeze(0).float() / 255 for image in (rgb, decoded))
+        bpp = 8 * len(data) / (rgb.shape[-2] * rgb.shape[-1])
+        return bpp + tuning.lmbda * float(tuning.distortion(x, x_hat))
 
     @torch.no_grad()
     def decompress(self, data: bytes) -> Image.Image:

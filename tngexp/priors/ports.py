@@ -19,7 +19,7 @@ from tngexp.priors.distributions import bits
 from tngexp.priors.steps import Step
 from tngexp.types import POINT_GRID, Cells, Distribution, Quantizes
 
-__all__ = ["Count", "Hard", "Port", "Relaxed", "Site"]
+__all__ = ["Charging", "Count", "Hard", "Port", "Relaxed", "Site"]
 
 
 class Site(NamedTuple):
@@ -58,7 +58,7 @@ class Port(ABC):
         return x
 
 
-class _Charging(Port):
+class Charging(Port):
     """A port that keeps the bits of every element, by the name of the latent."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class _Charging(Port):
 
 
 @final
-class Relaxed(_Charging):
+class Relaxed(Charging):
     """Training: differentiable stand-ins for symbols, and differentiable bits."""
 
     trains = True
@@ -89,7 +89,7 @@ class Relaxed(_Charging):
 
 
 @final
-class Hard(_Charging):
+class Hard(Charging):
     """Evaluation: hard symbols and the bits of their cells, in floating point.
 
     What is decoded lies on the grid of 2⁻¹⁰ on which files hold it.

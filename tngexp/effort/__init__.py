@@ -1,0 +1,20 @@
+"""Encoders that search: the latent of one image, refined by gradient on rate + λ·distortion."""
+
+from __future__ import annotations
+
+from tngexp.effort.plans import EFFORTS, Plan, check_effort, plan_of
+from tngexp.effort.refine import Progress, Region, refine
+from tngexp.effort.tuning import TUNES, Tuning, tuning_of
+
+__all__ = [
+    "EFFORTS",
+    "TUNES",
+    "Plan",
+    "Progress",
+    "Region",
+    "Tuning",
+    "check_effort",
+    "plan_of",
+    "refine",
+    "tuning_of",
+]
