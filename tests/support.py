@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tngexp.bitstream import CodingTables, ImageCodec
 from tngexp.bitstream.tables import DIGEST
@@ -69,6 +69,12 @@ def photo(width: int, height: int) -> Image.Image:
     waves = np.stack([np.sin(rows + 2 * columns), np.cos(rows * columns), np.sin(3 * rows)], -1)
     picture = 128 + 70 * waves + 40 * (waves[..., :1] > 0.3) + rng.normal(0, 4, waves.shape)
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+
+
+def other_profile() -> bytes:
+    """A sound colour profile of RGB that is not sRGB: red and green change places."""
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return icc.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
 
 
 def checkpoint(codec: Codec | ImageCodec, path: Path, tables: CodingTables | None = None) -> Path:

@@ -23,6 +23,9 @@ LAYERS: list[dict[str, set[str]]] = [
         "legacy": set(),
         "hardware": set(),
     },
+    {  # what an image's pixels mean, for whatever has to do with images
+        "pixels": {"types"},
+    },
     {  # components: never each other
         "transforms": {"types"},
         "quantizers": {"types"},
@@ -31,7 +34,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "coding": {"types"},
         "losses": {"types"},
         "metrics": {"types"},
-        "datasets": {"types"},
+        "datasets": {"types", "pixels"},
         "anchors": {"types"},
         "build": {"types"},
         "zoo": {"types"},
@@ -47,17 +50,17 @@ LAYERS: list[dict[str, set[str]]] = [
     {
         "bitstream": {
             *("types", "codec", "coding", "effort", "hardware", "priors", "quantizers", "rate"),
-            "transforms",
+            *("pixels", "transforms"),
         },
     },
     {  # a codec and its files
         "io": {"types", "bitstream", "codec", "objective", "zoo"},
-        "targets": {"types", "bitstream", "coding", "metrics"},
+        "targets": {"types", "bitstream", "coding", "metrics", "pixels"},
     },
     {  # libraries on top of it
         "__init__": {"codec", "io"},
         "interop": {"types", "bitstream", "codec", "io"},
-        "pillow": {"types", "bitstream", "codec", "coding", "io", "zoo"},
+        "pillow": {"types", "bitstream", "codec", "coding", "io", "pixels", "zoo"},
         "screening": {"types", "_conf", "io"},
         "evaluation": {
             *("types", "anchors", "bitstream", "build", "coding", "datasets", "io", "legacy"),
@@ -70,7 +73,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {  # what programs share
         "_cli": {"types", "_conf", "training"},
-        "cli": {"types", "bitstream", "coding", "io", "targets", "zoo"},
+        "cli": {"types", "bitstream", "coding", "io", "pixels", "targets", "zoo"},
     },
     {  # programs
         "complexity": {

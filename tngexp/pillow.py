@@ -7,6 +7,9 @@ takes one with the call::
 
     im.save("x.tng", model="best.ckpt", quality=75)
 
+``icc_profile`` and ``exif`` are taken as by other formats, ``exact=True`` as by Pillow's WebP: it
+keeps the colours of fully transparent pixels.
+
 ``quality`` is for variable-rate codecs: a whole number counts per cent as in Pillow's JPEG
 (0 … 100), a float is the codec's own scale (0.0 … 1.0). Opening reads the header only; pixels are
 decoded when first needed. Bad files give ``UnidentifiedImageError`` or ``OSError``, bad options
@@ -29,6 +32,7 @@ from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
+from tngexp.pixels import Picture, to_picture
 from tngexp.types import TngexpError
 
 __all__ = ["TngImageFile", "use"]
@@ -52,6 +56,7 @@ class TngImageFile(ImageFile.ImageFile):
 
     format = "TNG"
     format_description = "tngexp learned image"
+    _data: bytes | None = None  # the file, until its pixels are decoded
 
     def _open(self) -> None:
         assert self.fp is not None
@@ -63,11 +68,13 @@ class TngImageFile(ImageFile.ImageFile):
             raise UnidentifiedImageError(str(error)) from error
         self._size = (file.width, file.height)
         self._mode = file.mode
-        self._data: bytes | None = data
+        self._data = data
         # The mode in a tuple of its own: given as text, Pillow may map the coded file as pixels.
         self.tile = [ImageFile._Tile("raw", (0, 0, *self._size), 0, (file.mode,))]
         if file.icc is not None:
             self.info["icc_profile"] = file.icc
+        if file.cicp is not None:
+            self.info["cicp"] = file.cicp
         if file.orientation is not None:
             exif = Image.Exif()
             exif[_ORIENTATION] = file.orientation
@@ -100,21 +107,30 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     options: dict[str, Any] = image.encoderinfo
     try:
         codec = _codec(options["model"]) if options.get("model") is not None else _model()
-        data = codec.compress(_with_metadata(image, options), _quality(options.get("quality")))
+        data = codec.compress(_picture(image, options), _quality(options.get("quality")))
     except TngexpError as error:
         raise ValueError(str(error)) from error
     fp.write(data)
 
 
-def _with_metadata(image: Image.Image, options: dict[str, Any]) -> Image.Image:
+def _picture(image: Image.Image, options: dict[str, Any]) -> Picture:
     """``image`` with the ``icc_profile`` and ``exif`` that were given to ``save``, if any."""
-    if "icc_profile" not in options and "exif" not in options:
-        return image
-    exif = options.get("exif", image.getexif())
-    image = image.copy()
-    image.info["exif"] = exif.tobytes() if isinstance(exif, Image.Exif) else exif or b""
-    image.info["icc_profile"] = options.get("icc_profile", image.info.get("icc_profile"))
-    return image
+    before = image.info
+    try:
+        if "icc_profile" in options:
+            # Not of a copy, which would have forgotten what its file says of the pixels.
+            image.info = {**before, "icc_profile": options["icc_profile"]}
+        picture = to_picture(image, exact=bool(options.get("exact", False)))
+    finally:
+        image.info = before
+    if "exif" in options:
+        exif = options["exif"]
+        if not isinstance(exif, Image.Exif):
+            data, exif = exif or b"", Image.Exif()
+            exif.load(data)
+        turned = exif.get(_ORIENTATION)
+        picture = picture._replace(orientation=turned if turned in range(2, 9) else None)
+    return picture
 
 
 def _quality(value: Any) -> float | None:

@@ -27,6 +27,7 @@ from tngexp.coding import (
 )
 from tngexp.effort import Plan, Progress, Region, Tuning, plan_of, refine, tuning_of
 from tngexp.hardware import multiplies_bf16
+from tngexp.pixels import Picture, Source, to_picture
 from tngexp.types import CodecOutput, ConfigError, Latents
 
 __all__ = ["Analysis", "ImageCodec"]
@@ -46,7 +47,7 @@ class Analysis:
 
     tiles: tuple[Latents, ...]  # y (1, M, h, w) and z of each tile of the latent, in raster order
     quality: int | None  # in 1/255; None for a codec of one fixed rate
-    picture: images.Picture
+    picture: Picture
 
     def map(self, change: Callable[[Latents], Latents]) -> Analysis:
         """The same image with other latents."""
@@ -113,20 +114,21 @@ class ImageCodec(nn.Module):
 
     def compress(
         self,
-        image: Image.Image | Tensor,
+        image: Source,
         quality: float | None = None,
         effort: int = 0,
         *,
         tune: str | None = None,
         seed: int = 0,
         tell: Callable[[Progress], None] | None = None,
+        exact: bool = False,
     ) -> bytes:
         """The bytes of a ``.tng`` file.
 
         Args:
-            image: a Pillow image of any mode, or a tensor (3, H, W) or (1, H, W), uint8 or float
-                in [0, 1]; any size from 1×1. ``docs/coding.md`` tells what becomes of grey,
-                transparent and 16-bit images.
+            image: a Pillow image of any mode; a tensor (3, H, W) or (1, H, W); an array (H, W) or
+                (H, W, 1 … 4); any size from 1×1. Numbers are uint8, uint16, or floats in 0 … 1.
+                ``docs/coding.md`` tells what becomes of grey, transparent and 16-bit images.
             quality: 0 … 1 for a variable-rate codec, where None means 0.5.
             effort: 0 … 9. Above 0 a search by gradient looks for a file that costs less of
                 R + λ·D than that of effort 0; the better of the two is returned. Each effort takes
@@ -135,13 +137,15 @@ class ImageCodec(nn.Module):
             seed: of the search, whose result is the same for the same seed on one machine.
             tell: told after each step of the search. An interruption (KeyboardInterrupt) ends a
                 search, not this call: it goes on with what has been found.
+            exact: keep the colours that alpha hides, at their price.
 
         Raises:
             ConfigError: for a quality or an effort that the codec does not take, an image that is
-                too small for the distortion, or a codec in training mode.
+                too small for the distortion, a codec in training mode, or pixels without a defined
+                white.
         """
         plan = plan_of(effort)
-        analysis = self.analyse(image, quality)
+        analysis = self.analyse(image, quality, exact=exact)
         if plan is None:
             return self.write(analysis)
         value = None if analysis.quality is None else index_to_quality(analysis.quality)
@@ -151,7 +155,9 @@ class ImageCodec(nn.Module):
         return min(files, key=lambda data: self._cost(data, analysis.picture.rgb, tuning))
 
     @torch.no_grad()
-    def analyse(self, image: Image.Image | Tensor, quality: float | None = None) -> Analysis:
+    def analyse(
+        self, image: Source, quality: float | None = None, *, exact: bool = False
+    ) -> Analysis:
         """The first half of :meth:`compress`: what is to be coded, not yet quantized.
 
         A search for better symbols goes between the halves, see ``tngexp.bitstream.search``.
@@ -161,9 +167,7 @@ class ImageCodec(nn.Module):
         """
         model, index = self.model, self._quality_index(quality)
         self.prepare()
-        picture = (
-            images.from_tensor(image) if isinstance(image, Tensor) else images.from_pillow(image)
-        )
+        picture = to_picture(image, exact)
         y = analyse(
             model.transform, model.rate, picture.rgb, model.stride, self._quality_tensor(index)
         )
@@ -196,6 +200,7 @@ class ImageCodec(nn.Module):
                 symbols_checksum=checksum,
                 quality=analysis.quality,
                 icc=picture.icc,
+                cicp=picture.cicp,
                 orientation=picture.orientation,
             )
         )
@@ -232,7 +237,7 @@ class ImageCodec(nn.Module):
     @torch.no_grad()
     def _cost(self, data: bytes, rgb: Tensor, tuning: Tuning) -> float:
         """R + λ·D of a file, as it is decoded."""
-        decoded = images.from_pillow(self.decompress(data)).rgb
+        decoded = to_picture(self.decompress(data), exact=True).rgb
         x, x_hat = (image.unsqueeze(0).float() / 255 for image in (rgb, decoded))
         bpp = 8 * len(data) / (rgb.shape[-2] * rgb.shape[-1])
         return bpp + tuning.lmbda * float(tuning.distortion(x, x_hat))
@@ -292,7 +297,9 @@ class ImageCodec(nn.Module):
             file.width,
             self._quality_tensor(file.quality),
         )
-        return images.to_pillow(images.Picture(rgb, file.mode, alpha, file.icc, file.orientation))
+        return images.to_pillow(
+            Picture(rgb, file.mode, alpha, file.icc, file.cicp, file.orientation)
+        )
 
     def _tables(self) -> CodingTables:
         """The stored tables where the weights are still those they were made of."""

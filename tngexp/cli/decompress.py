@@ -6,9 +6,12 @@ import argparse
 import functools
 import io
 import os
+import sys
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
 
 from tngexp.cli.batch import add_common_arguments, run_jobs
 from tngexp.cli.files import STANDARD, Job, plan, read_bytes
@@ -49,18 +52,29 @@ def run(arguments: argparse.Namespace) -> int:
         data = read_bytes(job.source)
         # A file names its model; one that is not shipped has to be given.
         image = models(given or model_of(data)).decompress(data)
+        if "cicp" in image.info and kind == "tiff":
+            tqdm.write(
+                f"warning: {job.name}: TIFF has no place for its colours' mark "
+                f"(CICP {'/'.join(map(str, image.info['cicp']))}); PNG has",
+                file=sys.stderr,
+            )
         return encode_image(image, kind), f"{image.width}×{image.height} {image.mode}"
 
     return run_jobs(work, arguments.force, "decompressed", convert)
 
 
 def encode_image(image: Image.Image, kind: str) -> bytes:
-    """A lossless image file (``kind`` "png" or "tiff") with colour profile and EXIF orientation."""
+    """A lossless image file (``kind`` "png" or "tiff") with its colour marks and EXIF
+    orientation.
+    """
     options: dict[str, object] = dict(_OPTIONS[kind])
     if profile := image.info.get("icc_profile"):
         options["icc_profile"] = profile
     if exif := image.getexif():
         options["exif"] = exif
+    if (cicp := image.info.get("cicp")) and kind == "png":
+        options["pnginfo"] = chunks = PngInfo()
+        chunks.add(b"cICP", cicp)
     buffer = io.BytesIO()
     image.save(buffer, kind.upper(), **options)
     return buffer.getvalue()

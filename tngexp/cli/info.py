@@ -79,6 +79,8 @@ def describe(file: Container, size: int) -> list[tuple[str, str]]:
     lines.append(("header", f"{size - sum(len(stream) for stream in file.streams)} bytes"))
     if file.icc is not None:
         lines.append(("profile", f"ICC, {len(file.icc)} bytes of the header"))
+    if file.cicp is not None:
+        lines.append(("colours", "CICP " + "/".join(map(str, file.cicp)) + " (ITU-T H.273)"))
     if file.orientation is not None:
         lines.append(("turned", f"EXIF orientation {file.orientation}"))
     return lines

@@ -39,11 +39,12 @@ MAX_PIXELS = 1 << 28  # what ``read`` accepts by default: 16384 × 16384
 _MAX_SIDE = 1 << 20
 _MODE_MASK, _QUALITY, _TILED, _METADATA, _RESERVED = 0x03, 0x04, 0x08, 0x10, 0x80
 _COUNT_SHIFT, _COUNT_MASK, _COUNT_FOLLOWS = 5, 0x03, 3
-_ICC, _ORIENTATION, _MODEL_NAME = 1, 2, 3
+_ICC, _ORIENTATION, _MODEL_NAME, _CICP = 1, 2, 3, 4
 _FINGERPRINT_BYTES, _CHECKSUM_BYTES, _CRC_BYTES = 4, 2, 4
 _MIN_BYTES = 4 + 1 + 1 + _FINGERPRINT_BYTES + 2 + _CHECKSUM_BYTES + _CRC_BYTES
 _MAX_VARINT_BYTES = 5
 _MAX_NAME_BYTES = 255
+_CICP_BYTES = 4
 _FOREIGN = {
     b"\xff\xd8\xff": "a JPEG",
     b"\x89PNG": "a PNG",
@@ -74,6 +75,7 @@ class Container:
     overlap: int = 0  # pixels that neighbouring tiles share
     icc: bytes | None = None  # colour profile of the original
     orientation: int | None = None  # EXIF orientation 1 … 8 still to be applied
+    cicp: bytes | None = None  # 4 bytes of ITU-T H.273: primaries, transfer, matrix, full range
     model_name: str | None = None  # under which the weights can be found
 
 
@@ -138,6 +140,7 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS) -> Container:
         tile=tile,
         overlap=overlap,
         icc=metadata.get(_ICC),
+        cicp=metadata.get(_CICP),
         orientation=int.from_bytes(metadata[_ORIENTATION], "little")
         if _ORIENTATION in metadata
         else None,
@@ -207,6 +210,8 @@ def _check(c: Container, max_pixels: int, error: type[Exception]) -> None:
         raise error("the symbols' checksum has 16 bits, the quality 8")
     if c.orientation is not None and not 1 <= c.orientation <= 8:
         raise error(f"EXIF orientation must be 1 … 8, not {c.orientation}")
+    if c.cicp is not None and len(c.cicp) != _CICP_BYTES:
+        raise error(f"a CICP mark has {_CICP_BYTES} bytes, not {len(c.cicp)}")
     if c.model_name is not None and not 1 <= len(c.model_name.encode()) <= _MAX_NAME_BYTES:
         raise error("the model's name must have 1 to 255 bytes")
 
@@ -219,6 +224,8 @@ def _write_metadata(c: Container) -> bytes:
         entries.append((_ORIENTATION, bytes([c.orientation])))
     if c.model_name is not None:
         entries.append((_MODEL_NAME, c.model_name.encode()))
+    if c.cicp is not None:
+        entries.append((_CICP, c.cicp))
     return b"".join(bytes([tag]) + _varint(len(value)) + value for tag, value in entries)
 
 

@@ -1,38 +1,24 @@
 """Any image file to RGB uint8.
 
 A training set gathered from the wild mixes modes; each is brought to 8-bit RGB the way a viewer
-would show it:
-
-=============  =====================================================================
-greyscale      copied to the three channels
-palette        looked up
-alpha          composited over white, as a viewer or a web page shows it; colours
-               hidden under full transparency are arbitrary and never reach training
-16-bit         divided by 257 (65535 → 255) and rounded; Pillow itself would clip
-16-bit RGB     Pillow delivers the high byte
-CMYK           Pillow's conversion without colour profile; Adobe's inverted CMYK
-               JPEGs are turned the right way round by its decoder
-EXIF           rotated and mirrored upright
-animations     first frame
-=============  =====================================================================
-
-32-bit integer and float images have no defined white and count as unreadable, as do images above
-Pillow's decompression-bomb limit (89 megapixels).
+would show it, by the one rule of ``tngexp.pixels`` (``docs/coding.md`` has the table). Here alpha
+is composited over white besides, so that colours hidden under full transparency never reach
+training, and EXIF orientation is applied. Colour profiles are not. Images without a defined white
+count as unreadable, as do images above Pillow's decompression-bomb limit (89 megapixels).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from tngexp import pixels
+from tngexp.pixels import UnreadableImageError
 from tngexp.types import ConfigError
 
 __all__ = [
@@ -45,7 +31,6 @@ __all__ = [
     "UnreadableImageError",
     "decode",
     "read_header",
-    "to_rgb",
 ]
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
@@ -53,9 +38,6 @@ Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff"}
 )
-
-# Only these decoders may run, whatever a file's first bytes say: others (EPS) call programs.
-_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF")
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -75,10 +57,6 @@ class DataError(ConfigError):
 
 class DataWarning(UserWarning):
     """Images that were left out; the message counts them and names the first few."""
-
-
-class UnreadableImageError(Exception):
-    """One image file that cannot be decoded; the message is the reason, without the path."""
 
 
 class Photo(Protocol):
@@ -108,16 +86,21 @@ class FilePhoto:
         return decode(self.path)
 
 
-def decode(path: Path) -> Pixels:
-    """The file's first image as (H, W, 3) uint8 RGB. Raises UnreadableImageError."""
-    with _only_our_errors(), Image.open(path, formats=_FORMATS) as image:
-        image.load()
-        # After load(): Pillow applies (and then drops) a TIFF's orientation while loading.
+def decode(source: Path | bytes) -> Pixels:
+    """The first image of a file, or of its contents, as (H, W, 3) uint8 RGB.
+
+    Raises:
+        UnreadableImageError: for a damaged file, or pixels without a defined white.
+    """
+    with pixels.decoding():
+        image = pixels.read_image(source)
+        levels = pixels.image_levels(image)
+        rgb = pixels.over_white(levels.rgb, levels.alpha)
+        # After loading: Pillow applies (and then drops) a TIFF's orientation while it does.
         orientation = _orientation(image)
-        rgb = to_rgb(image)
         if orientation in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
-        return np.array(rgb)
+            rgb = np.array(Image.fromarray(rgb).transpose(_UPRIGHT[orientation]))
+        return rgb
 
 
 def read_header(path: Path) -> tuple[int, int]:
@@ -126,54 +109,12 @@ def read_header(path: Path) -> tuple[int, int]:
     A file whose end looks cut off is decoded to make sure, so that a truncated download is found
     here and not in the middle of training. The side lengths are those before EXIF rotation.
     """
-    with _only_our_errors(), Image.open(path, formats=_FORMATS) as image:
-        size, container = image.size, image.format
-    if _looks_truncated(path, container):
+    size, container = pixels.read_header(path)
+    with pixels.decoding():
+        truncated = _looks_truncated(path, container)
+    if truncated:
         decode(path)
     return size
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """``image`` in mode RGB by the table above (EXIF excepted). Raises UnreadableImageError."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in {"I", "F"}:
-        raise UnreadableImageError(f"32-bit pixels (mode {image.mode}) have no defined white")
-    if image.mode == "La":  # premultiplied; Pillow only converts it to LA
-        image = image.convert("LA")
-    if image.mode == "RGBa" or image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-@contextmanager
-def _only_our_errors() -> Iterator[None]:
-    """Turns whatever a decoder throws into UnreadableImageError and silences its warnings.
-
-    Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, EOFError and more on
-    damaged files, so anything but running out of memory counts as "this file cannot be read".
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            yield
-        except (UnreadableImageError, MemoryError):
-            raise
-        except UnidentifiedImageError:
-            raise UnreadableImageError("not an image in a known format") from None
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-            limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-            raise UnreadableImageError(f"larger than {limit:.0f} megapixels") from None
-        except OSError as error:
-            raise UnreadableImageError(error.strerror or str(error)) from error
-        except Exception as error:
-            raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
 
 
 def _orientation(image: Image.Image) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +35,7 @@ class PackedPhoto:
         return min(self.decode().shape[:2])
 
     def decode(self) -> Pixels:
-        # Pillow opens streams as it opens paths.
-        return decode_file(cast(Any, io.BytesIO(self.data)))
+        return decode_file(self.data)
 
 
 class ShardCrops(IterableDataset[Tensor]):

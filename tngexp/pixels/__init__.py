@@ -1,0 +1,22 @@
+"""One rule for the pixels of any image: what is trained on, coded, measured and shown."""
+
+from __future__ import annotations
+
+from tngexp.pixels.errors import PixelWarning, UnreadableImageError
+from tngexp.pixels.files import decoding, read_header, read_image
+from tngexp.pixels.modes import Levels, image_levels, over_white
+from tngexp.pixels.picture import Picture, Source, to_picture
+
+__all__ = [
+    "Levels",
+    "Picture",
+    "PixelWarning",
+    "Source",
+    "UnreadableImageError",
+    "decoding",
+    "image_levels",
+    "over_white",
+    "read_header",
+    "read_image",
+    "to_picture",
+]
