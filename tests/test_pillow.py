@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from image_files import tiff
 from PIL import Image, UnidentifiedImageError
 from support import checkpoint, codec_config, other_profile, photo
 
@@ -98,6 +101,62 @@ def test_metadata(codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path) -> None
     again, bare = (read((tmp_path / name).read_bytes()) for name in ("b.tng", "c.tng"))
     assert (again.icc, again.orientation) == (profile, 8)
     assert (bare.icc, bare.orientation) == (None, 8)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_images_travel_between_processes(
+    codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path, mode: str, loaded: bool
+) -> None:
+    """By pickle, as multiprocessing and data loaders do, and as copies."""
+    tngexp.pillow.use(codecs[0])
+    image = photo(33, 21).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(99)
+    image.save(tmp_path / "a.tng", icc_profile=None if mode == "L" else other_profile())
+    expected = np.asarray(codecs[0].decompress((tmp_path / "a.tng").read_bytes()))
+    for again in (lambda i: pickle.loads(pickle.dumps(i)), copy.deepcopy, copy.copy):
+        with Image.open(tmp_path / "a.tng") as opened:
+            if loaded:
+                opened.load()
+            other = again(opened)
+        assert (other.mode, other.size, other.info) == (opened.mode, opened.size, opened.info)
+        assert np.array_equal(np.asarray(other), expected)
+        assert other.getpixel((3, 4)) == opened.getpixel((3, 4))
+        other.save(tmp_path / "b.png")
+
+
+def test_hidden_colours_and_marks(codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path) -> None:
+    tngexp.pillow.use(codecs[0])
+    image = photo(33, 21)
+    image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda v: v & 128))
+    image.info["cicp"] = bytes([12, 13, 0, 1])
+    image.save(tmp_path / "a.tng")
+    image.save(tmp_path / "b.tng", exact=True)
+    plain, exact = ((tmp_path / name).read_bytes() for name in ("a.tng", "b.tng"))
+    assert (plain, exact) == (codecs[0].compress(image), codecs[0].compress(image, exact=True))
+    assert plain != exact
+    with Image.open(tmp_path / "a.tng") as opened:
+        assert opened.info["cicp"] == bytes([12, 13, 0, 1])
+
+
+def test_what_a_file_says_of_its_pixels_is_heard(
+    codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path
+) -> None:
+    """``save`` decodes the image first, and a copy would have forgotten that white is zero."""
+    tngexp.pillow.use(codecs[0])
+    values = np.linspace(0, 65535, 24 * 10).astype("<u2").reshape(10, 24)
+    data = tiff((24, 10), 16, (65535 - values).tobytes(), photometric=0)
+    expected = codecs[0].compress(values)
+    for options in ({}, {"icc_profile": None}, {"exif": Image.Exif()}):
+        with Image.open(io.BytesIO(data)) as image:
+            image.save(tmp_path / "a.tng", **options)
+        assert (tmp_path / "a.tng").read_bytes() == expected
+    with (
+        Image.open(io.BytesIO(tiff((24, 10), 32, bytes(960), sample_format=3))) as image,
+        pytest.raises(ValueError, match="no defined white"),
+    ):
+        image.save(tmp_path / "b.tng")
 
 
 def test_quality_counts_as_in_jpeg_or_as_in_the_codec(

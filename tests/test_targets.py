@@ -118,6 +118,62 @@ def test_ten_codings_at_most(codec: ImageCodec, coded: list[int]) -> None:
     assert max(counts) == 10
 
 
+def noisy(image: Image.Image, index: int, hidden: int = 0) -> Image.Image:
+    """``image`` with noise that falls with ``index``, and with noise where alpha is 0."""
+    rng = np.random.default_rng(0)
+    pixels = np.array(image).astype(float)
+    error = rng.uniform(-1, 1, pixels.shape) * (300 - index) / 8
+    if image.mode == "RGBA":
+        error[np.array(image)[..., 3] == 0] = hidden
+        error[..., 3] = 0
+    return Image.fromarray((pixels + error).clip(0, 255).astype(np.uint8), image.mode)
+
+
+def returns(monkeypatch: pytest.MonkeyPatch, image: Image.Image, hidden: int = 0) -> None:
+    monkeypatch.setattr(
+        ImageCodec, "compress", lambda self, _, quality: file(round(quality * LAST))
+    )
+    monkeypatch.setattr(ImageCodec, "decompress", lambda self, data: noisy(image, data[0], hidden))
+
+
+@pytest.mark.parametrize("target", ["psnr", "ms_ssim"])
+def test_deep_originals_are_measured_as_they_are_coded(
+    codec: ImageCodec, monkeypatch: pytest.MonkeyPatch, target: Literal["psnr", "ms_ssim"]
+) -> None:
+    grey = photo(SIDE, SIDE).convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    returns(monkeypatch, grey)
+    metric = psnr if target == "psnr" else ms_ssim
+    value = float(metric(tensor(grey.convert("RGB")), tensor(noisy(grey, 90).convert("RGB"))))
+    for original in (deep, grey, np.asarray(deep)):
+        assert compress_to(codec, original, target, value - 1e-6) == file(90)
+
+
+def test_only_what_is_seen_is_measured(codec: ImageCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = photo(SIDE, SIDE)
+    alpha = np.zeros((SIDE, SIDE), np.uint8)
+    alpha[40:160, 40:120] = 255
+    image.putalpha(Image.fromarray(alpha))
+    seen = alpha > 0
+    error = np.asarray(noisy(image, 90))[seen].astype(float) - np.asarray(image)[seen]
+    value = float(10 * np.log10(255**2 / np.square(error[:, :3]).mean()))
+    files = set()
+    for hidden in (0, 100):
+        returns(monkeypatch, image, hidden)
+        assert compress_to(codec, image, "psnr", value - 1e-4) == file(90)
+        assert len(compress_to(codec, image, "psnr", value + 0.02)) > len(file(90))
+        files.add(compress_to(codec, image, "ms_ssim", 0.99))
+    assert len(files) == 1
+    with pytest.raises(TngexpError, match="cannot reach"):
+        compress_to(codec, image, "psnr", value, exact=True)
+
+
+def test_where_nothing_is_seen_anything_will_do(codec: ImageCodec) -> None:
+    image = photo(30, 20)
+    image.putalpha(0)
+    assert compress_to(codec, image, "psnr", 80) == codec.compress(image, 0)
+
+
 def test_what_cannot_be_reached_is_an_error(
     codec: ImageCodec, make_codec: Callable[..., Codec]
 ) -> None:

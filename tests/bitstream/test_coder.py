@@ -99,6 +99,44 @@ def test_a_profile_that_says_srgb_is_not_stored(make_codec: Callable[..., Codec]
     assert len(codec.compress(image)) > len(bare) + 300
 
 
+@pytest.mark.parametrize("grey", [False, True])
+def test_alpha_that_hides_nothing_costs_nothing(
+    grey: bool, make_codec: Callable[..., Codec]
+) -> None:
+    codec = awake(make_codec())
+    image = photo(40, 30).convert("L" if grey else "RGB")
+    opaque = image.copy()
+    opaque.putalpha(255)
+    assert codec.compress(opaque) == codec.compress(image)
+
+
+def test_colours_that_alpha_hides_do_not_matter(make_codec: Callable[..., Codec]) -> None:
+    codec = awake(make_codec())
+    seen = np.zeros((60, 80), np.uint8)
+    seen[20:50, 30:70] = 255
+    rgb = np.asarray(photo(80, 60))
+    one, other = rgb.copy(), rgb.copy()
+    other[seen == 0] = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)[seen == 0]
+    images = [Image.fromarray(np.dstack([pixels, seen])) for pixels in (one, other)]
+    first, second = (codec.compress(image) for image in images)
+    assert first == second
+    assert codec.compress(np.dstack([one, seen])) == first
+    assert np.array_equal(codec.decompress(first).getchannel("A"), seen)
+    kept = codec.compress(images[1], exact=True)
+    assert len(kept) > len(first)
+    assert len(codec.write(codec.analyse(images[1], exact=True))) == len(kept)
+
+
+def test_a_cicp_mark_survives(make_codec: Callable[..., Codec]) -> None:
+    codec = awake(make_codec())
+    image = photo(40, 30)
+    bare = codec.compress(image)
+    image.info["cicp"] = bytes([12, 13, 0, 1])
+    marked = codec.compress(image)
+    assert len(marked) == len(bare) + 7
+    assert codec.decompress(marked).info["cicp"] == bytes([12, 13, 0, 1])
+
+
 def test_profile_and_orientation_survive(make_codec: Callable[..., Codec]) -> None:
     codec = awake(make_codec())
     image = photo(40, 30)
@@ -117,8 +155,11 @@ def test_tensors_and_pillow_images_give_the_same_file(make_codec: Callable[..., 
     data = codec.compress(image)
     assert codec.compress(tensor) == data
     assert codec.compress(tensor.float()[None] / 255) == data
+    assert codec.compress(np.asarray(image)) == data
     with pytest.raises(ConfigError, match="shape"):
         codec.compress(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(ConfigError, match="0 … 1"):
+        codec.compress(tensor.float())
 
 
 def test_quality_belongs_to_variable_rate_codecs(make_codec: Callable[..., Codec]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import png
 from PIL import Image
 from support import other_profile, photo
 
@@ -84,6 +85,51 @@ def test_a_damaged_exif_block_is_left_out(tng: Tool, model: str, tmp_path: Path)
         photo(9, 9).save(tmp_path / name, exif=b"Exif\0\0garbage")
     assert tng("compress", tmp_path, "--model", model).code == 0
     assert read((tmp_path / "b.tng").read_bytes()).orientation is None
+
+
+def test_what_is_left_out_is_said(tng: Tool, model: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    photo(9, 9).save(tmp_path / "b.png", icc_profile=b"garbage")
+    result = tng("compress", tmp_path, "--model", model)
+    assert result.code == 0
+    assert f"warning: {tmp_path / 'a.webp'}: the file holds 2 images" in result.err
+    assert f"warning: {tmp_path / 'b.png'}: the colour profile is damaged" in result.err
+
+
+def test_images_without_a_white_are_no_files(tng: Tool, model: str, tmp_path: Path) -> None:
+    path = tmp_path / "depth.tif"
+    Image.new("F", (9, 9), 0.5).save(path)
+    result = tng("compress", path, "--model", model)
+    assert result.code == 2
+    assert result.err.startswith(f"error: {path}: 32-bit float pixels")
+    assert "8 or 16 unsigned bits" in result.err
+    assert os.listdir(tmp_path) == ["depth.tif"]
+
+
+def test_hidden_colours_are_kept_on_request(tng: Tool, model: str, tmp_path: Path) -> None:
+    image = photo(40, 24)
+    image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda v: v & 128))
+    image.save(tmp_path / "a.png")
+    codec = tngexp.load(model)
+    for words in ((), ("--exact",)):
+        assert tng("compress", tmp_path / "a.png", "--model", model, "--force", *words).code == 0
+        expected = codec.compress(image, exact=bool(words))
+        assert (tmp_path / "a.tng").read_bytes() == expected
+
+
+def test_a_wide_gamut_mark_goes_there_and_back(tng: Tool, model: str, tmp_path: Path) -> None:
+    data = png((9, 4), 8, 2, photo(9, 4).tobytes(), (b"cICP", bytes([9, 16, 0, 1])))
+    (tmp_path / "a.png").write_bytes(data)
+    assert tng("compress", tmp_path / "a.png", "--model", model).code == 0
+    coded = tmp_path / "a.tng"
+    assert "CICP 9/16/0/1" in tng("info", coded).out
+    back = tng("decompress", coded, "-o", tmp_path / "b.png", "--model", model)
+    assert (back.code, "warning" in back.err) == (0, False)
+    assert b"cICP" + bytes([9, 16, 0, 1]) in (tmp_path / "b.png").read_bytes()
+    back = tng("decompress", coded, "-o", tmp_path / "b.tif", "--model", model)
+    assert back.code == 0
+    assert f"warning: {coded}: TIFF has no place" in back.err
 
 
 def test_quality_sets_the_rate_of_a_variable_model(

@@ -90,6 +90,7 @@ containers = st.builds(
     quality=st.none() | st.integers(0, 255),
     icc=st.none() | st.binary(max_size=50),
     orientation=st.none() | st.integers(1, 8),
+    cicp=st.none() | st.binary(min_size=4, max_size=4),
     model_name=st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
 )
 
@@ -151,6 +152,7 @@ def test_overhead_of_one_image_is_at_most_24_bytes():
         (header(0x12, varint(9) + varint(9) + varint(4) + b"\x01\0\x01\0"), "twice"),
         (header(0x12, varint(9) + varint(9) + varint(3) + b"\x02\x01\x09"), "orientation"),
         (header(0x12, varint(9) + varint(9) + varint(2) + b"\x02\0"), "orientation"),
+        (header(0x12, varint(9) + varint(9) + varint(5) + b"\x04\3abc"), "CICP"),
         (header(0x12, varint(9) + varint(9) + varint(3) + b"\x03\x01\xff"), "UTF-8"),
         (header(0x12, varint(9) + varint(9) + varint(2) + b"\x03\0"), "name"),
     ],
@@ -182,6 +184,7 @@ def test_pixel_limit_is_the_callers():
         {"symbols_checksum": 1 << 16},
         {"quality": 256},
         {"orientation": 0},
+        {"cicp": b"abc"},
         {"model_name": ""},
         {"tile": 64, "overlap": 64},
     ],

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import png, tiff
 from PIL import Image
 
 from tngexp.datasets.images import UnreadableImageError, decode, read_header
+from tngexp.pixels import over_white, read_image, to_picture
 
 _RNG = np.random.default_rng(0)
 _RGB = _RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -213,6 +215,35 @@ def test_bytes_after_a_jpeg_are_no_damage(tmp_path: Path):
     # Phones append a video; the end marker is then far from the end of the file.
     (tmp_path / "a.jpg").write_bytes(_jpeg() + bytes(10_000))
     assert read_header(tmp_path / "a.jpg") == (64, 64)
+
+
+def test_what_trains_is_what_is_coded(tmp_path: Path):
+    ramp = np.arange(12, dtype="<u2").reshape(3, 4) * 5000
+    for k, data in enumerate(
+        [
+            tiff((4, 3), 16, ramp.tobytes(), photometric=0),
+            b"P5 4 3 60000\n" + ramp.astype(">u2").tobytes(),
+            png((4, 3), 16, 0, ramp.astype(">u2").tobytes(), (b"tRNS", b"\x13\x88")),
+            png((4, 3), 2, 0, bytes([0x1B, 0xE4, 0x55]), (b"tRNS", b"\0\2")),
+        ]
+    ):
+        path = tmp_path / f"{k}.png"
+        path.write_bytes(data)
+        picture = to_picture(read_image(path), exact=True)
+        expected = over_white(picture.rgb.permute(1, 2, 0).numpy(), picture.alpha)
+        np.testing.assert_array_equal(decode(path), expected)
+        np.testing.assert_array_equal(decode(data), expected)
+
+
+@pytest.mark.parametrize(("bits", "sample_format"), [(32, 3), (32, 1), (16, 2), (8, 2)])
+def test_pixels_without_a_white_are_found_by_the_header(
+    tmp_path: Path, bits: int, sample_format: int
+):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff((2, 2), bits, bytes(bits // 2), sample_format=sample_format))
+    for read in (read_header, decode):
+        with pytest.raises(UnreadableImageError, match="no defined white"):
+            read(path)
 
 
 def test_float_images_are_unreadable(tmp_path: Path):

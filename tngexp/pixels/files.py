@@ -22,6 +22,7 @@ __all__ = ["decoding", "read_header", "read_image"]
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "GIF")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*")
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _MAX_PROFILE = 1 << 24
 _ORIENTATION = 0x0112
@@ -125,6 +126,13 @@ def _opened(source: Path | bytes, use: Callable[[Image.Image], T]) -> T:
             return use(image)
     except (MemoryError, ConfigError, Image.DecompressionBombWarning):
         raise
+    except UnidentifiedImageError:
+        if _first(source).startswith(_TIFF):
+            raise UnreadableImageError(
+                "a damaged TIFF, or one with pixels of a kind that Pillow does not read; fix: save "
+                "it with 8 or 16 unsigned bits a channel"
+            ) from None
+        raise
     except Exception:
         data = source if isinstance(source, bytes) else source.read_bytes()
         if not data.startswith(_PNG):
@@ -136,6 +144,13 @@ def _opened(source: Path | bytes, use: Callable[[Image.Image], T]) -> T:
             if profile is not None:
                 image.info["icc_profile"] = profile
             return use(image)
+
+
+def _first(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:4]
+    with source.open("rb") as file:
+        return file.read(4)
 
 
 def _without_text(data: bytes) -> tuple[bytes, bytes | None]:

@@ -50,7 +50,9 @@ def to_levels(values: NDArray[Any]) -> NDArray[np.uint8]:
     if not values.size:
         return values.astype(np.uint8)
     least, most = float(values.min()), float(values.max())
-    if not (least >= -_HALF_LEVEL and most <= 1 + _HALF_LEVEL):  # NaN too
+    if not np.isfinite([least, most]).all():
+        raise ConfigError("float pixels must lie in 0 … 1, and these hold NaN or infinity")
+    if not (least >= -_HALF_LEVEL and most <= 1 + _HALF_LEVEL):
         raise ConfigError(
             f"float pixels must lie in 0 … 1, and these lie in {least:.4g} … {most:.4g}: divide "
             "them by the value of white (255 for 0 … 255), undo a normalisation, or clip what "

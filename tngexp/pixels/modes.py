@@ -126,7 +126,12 @@ def _with_alpha(rgb: NDArray[np.uint8], grey: bool, alpha: NDArray[np.uint8]) ->
 
 
 def _transparent(image: Image.Image) -> bool:
-    if image.mode in ("1", "L", "P", "RGB"):  # elsewhere a left-over that says nothing
+    key = image.info.get("transparency")
+    if image.mode in ("1", "L"):
+        return isinstance(key, int)
+    if image.mode == "RGB":
+        return isinstance(key, tuple)
+    if image.mode == "P":
         return image.has_transparency_data
     return image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
 
