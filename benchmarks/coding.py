@@ -29,6 +29,7 @@ from torch import Tensor, nn
 import tngexp
 from tngexp.bitstream import ImageCodec, latents
 from tngexp.coding import index_to_quality, quality_to_index
+from tngexp.datasets.images import decode
 
 
 def main() -> None:
@@ -210,7 +211,7 @@ def _photos(folder: Path | None) -> Iterator[tuple[str, Image.Image]]:
         return
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-            yield path.name, Image.open(path).convert("RGB")
+            yield path.name, Image.fromarray(decode(path))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

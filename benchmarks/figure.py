@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import tngexp
 from tngexp.anchors import Anchor, anchor
+from tngexp.datasets.images import decode
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.targets import compress_to
 from tngexp.types import TngexpError
@@ -48,8 +49,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
 
-    photo = Image.open(arguments.photo).convert("RGB")
-    original = np.asarray(photo)
+    original = decode(arguments.photo)
+    photo = Image.fromarray(original)
     versions = [Version("Original", None, original)]
     for name in arguments.anchors:
         codec = anchor(name)

@@ -145,7 +145,7 @@ def test_deep_originals_are_measured_as_they_are_coded(
     returns(monkeypatch, grey)
     metric = psnr if target == "psnr" else ms_ssim
     value = float(metric(tensor(grey.convert("RGB")), tensor(noisy(grey, 90).convert("RGB"))))
-    for original in (deep, grey, np.asarray(deep)):
+    for original in (deep, np.asarray(deep)) if target == "psnr" else (deep,):
         assert compress_to(codec, original, target, value - 1e-6) == file(90)
 
 
