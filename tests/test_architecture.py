@@ -20,6 +20,7 @@ LAYERS: list[dict[str, set[str]]] = [
     {
         "types": set(),
         "_conf": set(),
+        "_folders": set(),
         "legacy": set(),
         "hardware": set(),
     },
@@ -34,7 +35,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "coding": {"types"},
         "losses": {"types"},
         "metrics": {"types"},
-        "datasets": {"types", "pixels"},
+        "datasets": {"_folders", "pixels", "types"},
         "anchors": {"types"},
         "build": {"types"},
         "zoo": {"types"},
@@ -63,8 +64,8 @@ LAYERS: list[dict[str, set[str]]] = [
         "pillow": {"types", "bitstream", "codec", "coding", "io", "pixels", "zoo"},
         "screening": {"types", "_conf", "io"},
         "evaluation": {
-            *("types", "anchors", "bitstream", "build", "coding", "datasets", "io", "legacy"),
-            *("metrics", "objective", "report"),
+            *("types", "_folders", "anchors", "bitstream", "build", "coding", "datasets", "io"),
+            *("legacy", "metrics", "objective", "report"),
         },
         "training": {
             *("types", "build", "codec", "datasets", "io", "legacy", "losses", "metrics"),
@@ -73,7 +74,17 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {  # what programs share
         "_cli": {"types", "_conf", "training"},
-        "cli": {"types", "bitstream", "coding", "io", "pixels", "targets", "zoo"},
+        "cli": {
+            "_conf",
+            "_folders",
+            "bitstream",
+            "coding",
+            "io",
+            "pixels",
+            "targets",
+            "types",
+            "zoo",
+        },
     },
     {  # programs
         "complexity": {
@@ -96,7 +107,9 @@ LAYERS: list[dict[str, set[str]]] = [
         "train": {"types", "_cli", "_conf", "compare", "sweep", "training"},
     },
     {
-        "screen": {"types", "_cli", "_conf", "report", "screening", "train", "training"},
+        "screen": {
+            *("types", "_cli", "_conf", "build", "report", "screening", "train", "training"),
+        },
     },
 ]
 MAY_IMPORT = {name: allowed for layer in LAYERS for name, allowed in layer.items()}

@@ -23,7 +23,7 @@ def test_images_are_found_recursively_in_path_order(tmp_path: Path):
         (tmp_path / name).touch()
     (tmp_path / ".thumbnails").mkdir()
     (tmp_path / ".thumbnails" / "h.png").touch()
-    names = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
+    names = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path).files]
     assert names == ["a.PNG", "b/c/d.webp", "b/z.JPG", "e.tiff", "f.avif", "g.jpeg"]
 
 
@@ -36,7 +36,51 @@ def test_links_are_followed_once(tmp_path: Path):
         os.symlink(tmp_path / "root", tmp_path / "root" / "loop", target_is_directory=True)
     except OSError:
         pytest.skip("links are not allowed here")
-    assert find_images(tmp_path / "root") == [tmp_path / "root" / "link" / "a.png"]
+    assert find_images(tmp_path / "root").files == [tmp_path / "root" / "link" / "a.png"]
+
+
+def test_a_folder_is_searched_under_its_own_name_before_any_link(tmp_path: Path):
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "a.png").touch()
+    try:
+        (tmp_path / "a").symlink_to(tmp_path / "z", target_is_directory=True)
+        (tmp_path / "z" / "up").symlink_to(tmp_path.parent, target_is_directory=True)
+    except OSError:
+        pytest.skip("links are not allowed here")
+    found = find_images(tmp_path)
+    assert found.files == [tmp_path / "z" / "a.png"]
+    assert [path for path, _ in found.folders] == [tmp_path / "z" / "up"]
+
+
+def test_folders_that_cannot_be_read_are_named(
+    write_photos: Writer, monkeypatch: pytest.MonkeyPatch
+):
+    root = write_photos(2)
+    (root / "locked" / "deeper").mkdir(parents=True)
+    scandir = os.scandir
+
+    def forbidding(folder: Path):  # whoever runs the tests may be allowed everything
+        if Path(folder).name in ("locked", "empty"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", forbidding)
+    found = scan("data.root", root, 8)
+    assert len(found.photos) == 2
+    with pytest.warns(DataWarning, match=r"1 folder not searched \(locked: permission denied\)"):
+        found.warn()
+    (root / "empty").mkdir()
+    with pytest.raises(DataError, match=r"holds no images .*permission denied"):
+        scan("data.root", root / "empty", 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_are_unreadable_and_not_waited_for(write_photos: Writer):
+    root = write_photos(1)
+    os.mkfifo(root / "pipe.png")
+    found = scan("data.root", root, 8)
+    assert found.unreadable == [("pipe.png", "a pipe, not a file")]
+    assert len(found.photos) == 1
 
 
 def test_skipped_images_give_one_warning_that_names_the_first(write_photos: Writer):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tngexp._folders import Found, search
 from tngexp.datasets.images import (
     EXTENSIONS,
     DataError,
@@ -36,16 +37,17 @@ class Scan:
     photos: list[FilePhoto]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     small: list[tuple[str, str]] = field(default_factory=list)
+    folders: list[tuple[str, str]] = field(default_factory=list)  # that were not looked into
 
     def warn(self) -> None:
-        """One DataWarning that counts the skipped images, or none if all are usable."""
-        if skipped := len(self.unreadable) + len(self.small):
-            total = skipped + len(self.photos)
+        """One DataWarning that counts what was skipped, or none if all is usable."""
+        skipped = len(self.unreadable) + len(self.small)
+        if skipped or self.folders:
+            what = "looked at only a part"
+            if skipped:
+                what = f"skipped {skipped} of {skipped + len(self.photos)} images"
             warnings.warn(
-                f"{self.option}={self.root}: skipped {skipped} of {total} images: "
-                f"{self._reasons()}",
-                DataWarning,
-                stacklevel=2,
+                f"{self.option}={self.root}: {what}: {self._reasons()}", DataWarning, stacklevel=2
             )
 
     def require(self, count: int = 1, why: str = "") -> None:
@@ -60,7 +62,7 @@ class Scan:
             message = f"{self.option}={self.root}: none of its {skipped} images can be used"
         else:
             message = f"{self.option}={self.root} has no image{why}"
-        if skipped:
+        if skipped or self.folders:
             message += f" ({self._reasons()})"
         fixes = ["add photos"]
         if self.small:
@@ -76,6 +78,10 @@ class Scan:
                 f"{len(self.small)} smaller than {self.min_side} pixels a side "
                 f"({_first(self.small)})"
             )
+        if self.folders:
+            count = len(self.folders)
+            folders = "1 folder" if count == 1 else f"{count} folders"
+            parts.append(f"{folders} not searched ({_first(self.folders)})")
         return "; ".join(parts)
 
 
@@ -96,28 +102,9 @@ def check_folder(option: str, root: str | os.PathLike[str] | None) -> Path:
     return path
 
 
-def find_images(root: Path) -> list[Path]:
-    """Image files under ``root``, recursively, in the order of their relative paths.
-
-    Symbolic links to folders are followed, each real folder once. Names that start with a dot are
-    left out: thumbnail folders and macOS's ``._`` files would leak or spoil a data set.
-    """
-    found: list[Path] = []
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        # Sorted, so that of two links to one folder the same one wins on every machine.
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [
-            Path(folder, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
-        ]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+def find_images(root: Path) -> Found:
+    """Image files under ``root``; see :func:`tngexp._folders.search`."""
+    return search(root, EXTENSIONS)
 
 
 def scan(option: str, root: Path, min_side: int, exclude: Sequence[Path] = ()) -> Scan:
@@ -127,14 +114,16 @@ def scan(option: str, root: Path, min_side: int, exclude: Sequence[Path] = ()) -
     Raises DataError when there is no image file at all.
     """
     excluded = [folder.resolve() for folder in exclude]
-    paths = find_images(root)
-    if not paths:
-        raise DataError(
-            f"{option}={root} holds no images. Fix: point {option} at a folder with PNG, JPEG, "
-            "WebP, AVIF or TIFF files (subfolders are searched)."
-        )
+    found = find_images(root)
     result = Scan(root, option, min_side, [])
-    for path in paths:
+    result.folders = [(path.relative_to(root).as_posix(), why) for path, why in found.folders]
+    result.unreadable = [(path.relative_to(root).as_posix(), why) for path, why in found.unusable]
+    if not found.files and not found.unusable:
+        raise DataError(
+            f"{option}={root} holds no images{_but(result.folders)}. Fix: point {option} at a "
+            "folder with PNG, JPEG, WebP, AVIF or TIFF files (subfolders are searched)."
+        )
+    for path in found.files:
         if excluded and any(path.resolve().is_relative_to(folder) for folder in excluded):
             continue
         name = path.relative_to(root).as_posix()
@@ -148,6 +137,10 @@ def scan(option: str, root: Path, min_side: int, exclude: Sequence[Path] = ()) -
         else:
             result.photos.append(FilePhoto(path, name, min(width, height)))
     return result
+
+
+def _but(folders: Sequence[tuple[str, str]]) -> str:
+    return f" where it could be searched (not in {_first(folders)})" if folders else ""
 
 
 def _first(items: Sequence[tuple[str, str]]) -> str:
