@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from support import checkpoint, photo, wandb_records
 
 from tngexp import compare as entry
+from tngexp._conf import CONF_DIR
 from tngexp.codec import Codec
 
 
@@ -129,10 +131,50 @@ def test_wandb_gets_a_run_for_the_whole_and_one_for_each_codec(
             assert {"bpp", "psnr_db", "ms_ssim"} <= summary
 
 
+def test_single_names_are_lists_of_one_and_one_photo_is_enough(
+    words: list[str], photos: Path, tmp_path: Path, codecs: dict[str, Path], capsys: Any
+) -> None:
+    (photos / "photo0.png").unlink()
+    single = {
+        "runs": codecs["fixed"],
+        "anchors": "jpeg",
+        "metrics": "gmsd",
+        "viewer.images": "photo1",
+        "viewer.bpp": 0.3,
+        "qualities": 0.5,
+        "+anchor_settings": "{jpeg:30}",
+    }
+    kept = [word for word in words if word.partition("=")[0] not in single]
+    assert entry.main([*kept, *(f"{key}={value}" for key, value in single.items())]) == 0
+    (record,) = map(json.loads, (tmp_path / "out" / "records.jsonl").read_text().splitlines())
+    assert (record["image"], set(record["metrics"])) == ("photo1.png", {"gmsd"})
+    assert "quality 30" in (tmp_path / "out" / "tables.txt").read_text(encoding="utf-8")
+
+
+def test_a_codec_called_as_an_anchor_is_another_curve(
+    words: list[str], tmp_path: Path, codecs: dict[str, Path]
+) -> None:
+    named = f"runs={{WebP:{codecs['fixed']},b:[{codecs['fixed']},{codecs['fixed']}]}}"
+    kept = [word for word in words if not word.startswith("runs")]
+    config = [*kept, named, "anchors=[webp]"]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        result = entry.compare(compose("compare", config))
+    curves = {(curve.kind, curve.label): curve for curve in result.curves}
+    assert curves.keys() == {("anchor", "WebP"), ("codec", "WebP"), ("codec", "b")}
+    assert curves["codec", "WebP"].details
+    assert not curves["anchor", "WebP"].details
+    # A copy on a curve is no further point, and counts no image twice.
+    assert [len(point.images) for point in curves["codec", "b"].points] == [2]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("anchors=[jpg]", "jpeg"),
+        ("anchors={jpeg:3}", "anchors="),
+        ("viewer.bpp=low", "viewer.bpp="),
+        ("viewer.images=true", "viewer.images="),
+        ("+anchor_settings=[3]", "anchor_settings="),
         ("runs=[nope.ckpt]", "no such checkpoint"),
         ("published=[nope.json]", "nope.json"),
         ("reference=vvc", "none of the curves"),

@@ -16,9 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tngexp._conf import CONF_DIR
 from tngexp.training.settings import did_you_mean
-from tngexp.types import TngexpError
+from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["debugging", "explain", "guarded"]
+__all__ = ["as_list", "debugging", "explain", "guarded"]
 
 
 def debugging() -> bool:
@@ -56,6 +56,22 @@ def guarded(entry_point: Callable[[], Any], config_name: str) -> int:
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
     return 0
+
+
+def as_list(option: str, value: Any) -> list[str]:
+    """The names that a list option holds: ``metrics=ssim`` is a list of one, null an empty one.
+
+    Raises:
+        ConfigError: for anything that is neither a name nor a list of names.
+    """
+    entries = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+    # Hydra reads a folder called 2024 as a number.
+    if not all(
+        isinstance(entry, str | int | float) and not isinstance(entry, bool) and entry != ""
+        for entry in entries
+    ):
+        raise ConfigError(f"{option}={value!r} must be a name or a list of names, {option}=[a,b].")
+    return [str(entry) for entry in entries]
 
 
 class _WarningOnce:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["CONF_DIR", "register_resolvers", "slug", "swept"]
+__all__ = ["CONF_DIR", "cache_folder", "register_resolvers", "slug", "swept"]
 
 
 def _find() -> Path:
@@ -22,6 +23,11 @@ def _find() -> Path:
 
 
 CONF_DIR: Path = _find()
+
+
+def cache_folder(chosen: str | None = None) -> Path:
+    """Where results are kept that can be had again: as chosen, ``TNGEXP_CACHE``, or the usual."""
+    return Path(chosen or os.environ.get("TNGEXP_CACHE") or "~/.cache/tngexp").expanduser()
 
 
 def slug(text: object, limit: int = 100) -> str:

@@ -7,7 +7,6 @@ is ``report.html`` with plots, tables and a viewer; the plots and tables also as
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +22,8 @@ from rich.console import Console
 from tqdm import tqdm
 
 import tngexp
-from tngexp._cli import debugging, explain, guarded
-from tngexp._conf import CONF_DIR, register_resolvers
+from tngexp._cli import as_list, debugging, explain, guarded
+from tngexp._conf import CONF_DIR, cache_folder, register_resolvers
 from tngexp.complexity import details
 from tngexp.datasets.images import Photo
 from tngexp.evaluation import (
@@ -79,12 +78,13 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
         TngexpError: for checkpoints, data, records or options that cannot be used.
     """
     plain = _plain(config)
-    runs = plain["runs"]
-    models = load_models([runs] if isinstance(runs, str) else runs)
+    plain |= {name: as_list(name, plain[name]) for name in ("anchors", "metrics", "published")}
+    rates = _rates(plain["viewer"]["bpp"])
+    models = load_models(_runs(plain["runs"]))
     quoted = [read_published(path) for path in plain["published"]]
-    dataset, photos = photos_to_measure(plain["data"])
+    dataset, photos = photos_to_measure(plain["data"], plain.get("held_out", False))
     if plain.get("images") is not None:
-        photos = choose_photos(photos, plain["images"])
+        photos = choose_photos(photos, plain["images"], "images")
     shown = choose_photos(photos, plain["viewer"]["images"])
     out = Path(plain["out"])
 
@@ -95,9 +95,7 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     check_same_images(curves)
     reference = _reference(curves, plain["reference"])
     tables = comparison_tables(curves, reference, plain.get("hull", False))
-    images = viewer_images(
-        shown, curves, records, plain["viewer"]["bpp"], _pixels(models, out, plain)
-    )
+    images = viewer_images(shown, curves, records, rates, _pixels(models, out, plain))
     title = f"{', '.join(labels)} on {dataset}"
     plots = save_plots(curves, out, f"{dataset}, {len(photos)} images")
     for curve in curves:
@@ -106,6 +104,21 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     _write_tables(out / "tables.txt", tables)
     report = _report(out, title, f"{len(photos)} images", curves, tables, images, notes)
     return Comparison(curves, records, reference, tables, plots, report, notes)
+
+
+def _runs(value: Any) -> list[str] | dict[str, list[str]]:
+    """``runs=`` as :func:`load_models` takes it."""
+    if isinstance(value, Mapping):
+        return {str(label): as_list(f"runs.{label}", places) for label, places in value.items()}
+    return as_list("runs", value)
+
+
+def _rates(value: Any) -> list[float]:
+    """``viewer.bpp=`` as a list."""
+    rates = value if isinstance(value, list) else [value]
+    if not all(isinstance(r, int | float) and not isinstance(r, bool) and r > 0 for r in rates):
+        raise ConfigError(f"viewer.bpp={value!r} must be rates above 0, e.g. viewer.bpp=[0.2,0.5]")
+    return [float(rate) for rate in rates]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -214,19 +227,18 @@ def _pixels(
     models: Sequence[Model], out: Path, config: Mapping[str, Any]
 ) -> Callable[[Record], Any]:
     """Decodes the kept file that a record is about."""
-    codecs = {model.fingerprint: model for model in models}
 
     def pixels(record: Record) -> Any:
         if record["kind"] == "codec":
-            return reconstruction(codecs[record["model"]], coded_file(out / "files", record))
+            model = next(model for model in models if model.key.items() <= record.items())
+            return reconstruction(model, coded_file(out / "files", record))
         return decode_record(_cache(config), record)
 
     return pixels
 
 
 def _cache(config: Mapping[str, Any]) -> Path:
-    chosen = config["cache"] or os.environ.get("TNGEXP_CACHE") or "~/.cache/tngexp"
-    return Path(chosen).expanduser() / "anchors"
+    return cache_folder(config["cache"]) / "anchors"
 
 
 def _reference(curves: Sequence[Curve], wanted: str | None) -> str | None:

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from tqdm import tqdm
 
-from tngexp._cli import debugging, explain, guarded
+from tngexp._cli import as_list, debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers
 from tngexp.evaluation import RecordFile, load_models, measure_codecs, photos_to_measure, to_curves
 from tngexp.evaluation.summary import records_table
@@ -40,8 +40,8 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
     """
     node = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    chosen = plain["checkpoint"]
-    models = load_models([chosen] if isinstance(chosen, str) else chosen)  # bad ones show now
+    metrics = as_list("metrics", plain["metrics"])
+    models = load_models(as_list("checkpoint", plain["checkpoint"]))  # bad ones show now
     dataset, photos = photos_to_measure(plain["data"])
     out = Path(plain["out"])
     with tqdm(unit="image", disable=None) as progress:
@@ -56,7 +56,7 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
             dataset,
             RecordFile(out / "records.jsonl"),
             qualities=plain["qualities"],
-            metrics=plain["metrics"],
+            metrics=metrics,
             files=out / "files" if plain["save_files"] else None,
             progress=advance,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import zipfile
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -22,7 +24,15 @@ from tngexp.codec import Codec
 from tngexp.objective import objective
 from tngexp.types import CheckpointError, ConfigError
 
-__all__ = ["CheckpointError", "load", "locate", "read_checkpoint", "save", "stored_tables"]
+__all__ = [
+    "CheckpointError",
+    "identity",
+    "load",
+    "locate",
+    "read_checkpoint",
+    "save",
+    "stored_tables",
+]
 
 SAFETENSORS = ".safetensors"
 _PREFIX = "codec."
@@ -150,6 +160,25 @@ def stored_tables(codec: ImageCodec) -> dict[str, Tensor]:
     """
     digest = torch.tensor(list(tables_digest(codec.model)), dtype=torch.uint8)
     return codec.tables().to_state() | {DIGEST: digest}
+
+
+def identity(codec: ImageCodec) -> dict[str, str]:
+    """What a codec's files and figures depend on: all weights, tables and options.
+
+    Returns:
+        The fingerprint that its files carry as ``model``, which has four bytes and covers no option
+        that is not a weight, and beside it ``weights_sha256`` and ``config_sha256``.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(codec.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().contiguous().numpy()).tobytes())
+    config = json.dumps(codec.model.config, sort_keys=True, default=str)
+    return {
+        "model": codec.fingerprint().hex(),
+        "weights_sha256": digest.hexdigest(),
+        "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+    }
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

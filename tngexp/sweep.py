@@ -137,6 +137,7 @@ def compare_runs(
             "metrics": [],
             "data": OmegaConf.to_container(config.data, resolve=True),
             "viewer": {"images": options["images"], "bpp": [0.15, 0.3, 0.6]},
+            "held_out": True,
             "out": str(out),
             "workers": None,
         }

@@ -13,6 +13,7 @@ from support import photo
 
 from tngexp.anchors import Anchor, AnchorError, anchor
 from tngexp.anchors.base import Knob, Pixels
+from tngexp.datasets.images import DataError, FilePhoto
 from tngexp.evaluation import anchor_cache, anchored
 from tngexp.evaluation.anchored import (
     Anchored,
@@ -289,6 +290,8 @@ def test_a_failure_names_image_and_setting(codec: Coarse, cache: Path) -> None:
         ({"settings": {"coarse": [0]}}, "coarse: step must be a whole number in 1 … 64, not 0"),
         ({"settings": {"curse": [8]}}, "no anchor called 'curse'"),
         ({"metrics": ["sharpness"]}, "no metric called 'sharpness'"),
+        ({"settings": {"coarse": "abc"}}, "coarse: step must be .* not 'abc'"),
+        ({"settings": [8]}, "anchor_settings="),
     ],
 )
 def test_wrong_options_are_explained(
@@ -296,6 +299,20 @@ def test_wrong_options_are_explained(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         run(codec, cache, **options)
+
+
+def test_one_setting_is_a_list_of_one(codec: Coarse, cache: Path) -> None:
+    run(codec, cache, settings={"coarse": 16})
+    assert codec.encoded == [16, 16]
+
+
+def test_a_photo_that_cannot_be_decoded_is_named(
+    codec: Coarse, cache: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    bad = FilePhoto(tmp_path / "bad.png", "sub/bad.png", 1)
+    with pytest.raises(DataError, match=r"^sub/bad\.png: not an image"):
+        measure_anchors([codec], [*PHOTOS, bad], cache, workers=1)
 
 
 def test_there_must_be_a_worker(codec: Coarse, cache: Path) -> None:

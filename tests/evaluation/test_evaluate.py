@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from support import checkpoint, photo
 
 import tngexp
 from tngexp import evaluate as entry
+from tngexp._conf import CONF_DIR
 from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
-from tngexp.evaluation import measure
+from tngexp.datasets.images import DataWarning
+from tngexp.evaluation import RecordFile, load_models, measure, measure_codecs, photos_to_measure
+from tngexp.evaluation.codecs import coded_file, reconstruction
+from tngexp.types import TngexpError
 
 
 @pytest.fixture
@@ -38,6 +45,14 @@ def arguments(folder: Path, out: Path, *checkpoints: Path) -> list[str]:
         f"out={out}",
         "logger=none",
     ]
+
+
+def folder_data(folder: Path) -> dict[str, Any]:
+    return {
+        "_target_": "tngexp.datasets.folder.FolderDataModule",
+        "root": str(folder),
+        "val_root": None,
+    }
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -69,11 +84,10 @@ def test_files_on_disk_agree_with_the_records(
     records = lines(out)
     assert len(records) == 4
     codec = tngexp.load(path)
-    import hashlib
-
     for record in records:
-        name = Path(record["image"]).with_suffix(".tng")
-        file = out / "files" / f"{record['model']}_{record['quality']:g}" / name
+        file = out / "files" / record["file"]
+        assert file.parent.name == f"{record['model']}_{record['quality']:g}"
+        assert file.name.startswith(Path(record["image"]).stem)
         assert file.stat().st_size == record["bytes"]
         pixels = np.asarray(codec.decompress(file.read_bytes()))
         assert hashlib.sha256(pixels.tobytes()).hexdigest() == record["reconstruction_sha256"]
@@ -105,6 +119,163 @@ def test_a_second_run_measures_nothing_again(
     monkeypatch.setattr("tngexp.evaluation.codecs.measure", refuse)
     assert entry.main(arguments(photos, out, path)) == 0
     assert (out / "records.jsonl").read_text() == first
+
+
+def test_figures_belong_to_pixels_and_not_to_names(
+    tmp_path: Path, make_codec: Callable[..., Codec]
+) -> None:
+    path = checkpoint(make_codec().eval(), tmp_path / "a.ckpt")
+    out, sizes = tmp_path / "out", {"first": (200, 180), "second": (180, 200)}
+    for folder, size in sizes.items():
+        (tmp_path / folder / "same").mkdir(parents=True)
+        photo(*size).save(tmp_path / folder / "same" / "p.png")
+        assert entry.main(arguments(tmp_path / folder / "same", out, path)) == 0
+    first, second = lines(out)
+    assert [(r["width"], r["height"]) for r in (first, second)] == list(sizes.values())
+    assert first["dataset"] == second["dataset"] == "same"
+
+    # Edited in place, to the same size: other pixels again.
+    edited = tmp_path / "second" / "same" / "p.png"
+    photo(*sizes["second"]).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(edited)
+    assert entry.main(arguments(edited.parent, out, path)) == 0
+    assert len({record["original"] for record in lines(out)}) == 3
+
+
+def test_a_renamed_photo_is_known_by_its_pixels(
+    photos: Path,
+    tmp_path: Path,
+    make_codec: Callable[..., Codec],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = checkpoint(make_codec().eval(), tmp_path / "a.ckpt")
+    out = tmp_path / "out"
+    assert entry.main([*arguments(photos, out, path), "save_files=true"]) == 0
+    (photos / "photo0.png").rename(photos / "z.png")
+    with Image.open(photos / "z.png") as image:
+        image.save(photos / "z.tiff")  # the same pixels twice
+    photos = photos.rename(tmp_path / "moved")
+    moved = path.rename(tmp_path / "b.ckpt")
+    monkeypatch.setattr("tngexp.evaluation.codecs.measure", None)
+    words = [*arguments(photos, out, moved), "save_files=true"]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        records, _ = entry.evaluate(compose("evaluate", words))
+    assert [r["image"] for r in records] == ["photo1.png", "z.png", "z.tiff"]
+    assert records[1]["bytes"] == records[2]["bytes"]
+    assert {r["dataset"] for r in records} == {"moved"}
+    assert {r["checkpoint"] for r in records} == {str(moved)}
+    assert len(lines(out)) == 2
+
+
+def test_kept_files_of_one_stem_are_two_files(
+    tmp_path: Path, make_codec: Callable[..., Codec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, files = tmp_path / "photos", tmp_path / "files"
+    for name, size in {"x/b.tif": (40, 30), "x/b.webp": (30, 40), "y/b.tif": (20, 20)}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        photo(*size).save(folder / name, lossless=True)
+    (model,) = load_models([checkpoint(make_codec().eval(), tmp_path / "a.ckpt")])
+    name, photos = photos_to_measure(folder_data(folder))
+    found = RecordFile(tmp_path / "records.jsonl")
+    records = measure_codecs([model], photos, name, found, qualities=[0], files=files)
+    for taken, record in zip(photos, records, strict=True):
+        assert reconstruction(model, coded_file(files, record)).shape == taken.decode().shape
+    assert len({coded_file(files, record) for record in records}) == 3
+
+    # One that was changed is coded again; others are not.
+    coded_file(files, records[1]).write_bytes(coded_file(files, records[0]).read_bytes())
+    measured = []
+
+    def measure_again(*arguments: Any) -> Any:
+        measured.append(arguments)
+        return measure(*arguments)
+
+    monkeypatch.setattr("tngexp.evaluation.codecs.measure", measure_again)
+    again = measure_codecs([model], photos, name, found, qualities=[0], files=files)
+    assert len(measured) == 1
+    assert reconstruction(model, coded_file(files, again[1])).shape == photos[1].decode().shape
+
+
+def test_a_photo_that_changes_meanwhile_stops_the_evaluation(
+    photos: Path, tmp_path: Path, make_codec: Callable[..., Codec]
+) -> None:
+    (model,) = load_models([checkpoint(make_codec().eval(), tmp_path / "a.ckpt")])
+    name, found = photos_to_measure(folder_data(photos))
+
+    def change(done: int, total: int) -> None:
+        photo(90, 70).rotate(180).save(photos / "photo1.png")
+
+    records = RecordFile(tmp_path / "records.jsonl")
+    with pytest.raises(TngexpError, match=r"photo1\.png was changed while"):
+        measure_codecs([model], found, name, records, qualities=[0], progress=change)
+    assert len([*records]) == 1
+
+
+@pytest.mark.filterwarnings("default::tngexp.datasets.images.DataWarning")
+def test_damaged_images_are_left_out_by_name(
+    photos: Path, tmp_path: Path, make_codec: Callable[..., Codec], capsys: Any
+) -> None:
+    whole = (photos / "photo0.png").read_bytes()
+    middle = len(whole) // 2  # its header and its end are sound
+    (photos / "bad.png").write_bytes(whole[:middle] + bytes(99) + whole[middle + 99 :])
+    path = checkpoint(make_codec().eval(), tmp_path / "a.ckpt")
+    assert entry.main(arguments(photos, tmp_path / "out", path)) == 0
+    shown = capsys.readouterr()
+    assert "skipped 1 of 3 images: 1 unreadable (bad.png: " in shown.err
+    assert {r["image"] for r in lines(tmp_path / "out")} == {"photo0.png", "photo1.png"}
+    for name in ("photo0.png", "photo1.png"):
+        (photos / name).unlink()
+    assert entry.main(arguments(photos, tmp_path / "out", path)) == 2
+    shown = capsys.readouterr()
+    assert "none of its 1 images can be used" in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_one_photo_is_enough(
+    photos: Path, tmp_path: Path, make_codec: Callable[..., Codec], capsys: Any
+) -> None:
+    (photos / "photo0.png").unlink()
+    path = checkpoint(make_codec().eval(), tmp_path / "a.ckpt")
+    assert entry.main(arguments(photos, tmp_path / "out", path)) == 0
+    assert " n/a " in capsys.readouterr().out  # the MS-SSIM of 90×70 pixels
+    assert len(lines(tmp_path / "out")) == 1
+
+
+def test_a_folder_that_trains_too_is_measured_by_what_it_holds_out(tmp_path: Path) -> None:
+    for index in range(5):
+        photo(30 + index, 20).save(tmp_path / f"{index}.png")
+    config = {**folder_data(tmp_path), "val_images": 2, "crop": 8}
+    name, photos = photos_to_measure(config)
+    assert (name, len(photos)) == (tmp_path.name, 5)
+    _, held_out = photos_to_measure(config, held_out=True)
+    assert len(held_out) == 2
+    (tmp_path / "val").mkdir()
+    photo(20, 20).save(tmp_path / "val" / "a.png")
+    name, photos = photos_to_measure({**config, "val_root": str(tmp_path / "val")})
+    assert (name, [p.name for p in photos]) == ("val", ["a.png"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_is_left_out_by_name(photos: Path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    (photos / "gone.jpg").symlink_to(photos / "nowhere")
+    with pytest.warns(
+        DataWarning, match=r"2 unreadable \(gone.jpg: a broken link.*pipe.png: a pipe"
+    ):
+        _, found = photos_to_measure(folder_data(photos))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("metrics=dss", {"dss"}), ("metrics=null", set()), ("metrics=[dss,gmsd]", {"dss", "gmsd"})],
+)
+def test_a_single_metric_is_a_list_of_one(
+    photos: Path, tmp_path: Path, make_codec: Callable[..., Codec], option: str, expected: set[str]
+) -> None:
+    path = checkpoint(make_codec().eval(), tmp_path / "a.ckpt")
+    words = [w for w in arguments(photos, tmp_path / "out", path) if "checkpoint" not in w]
+    assert entry.main([*words, f"checkpoint={path}", option]) == 0
+    assert all(set(r["metrics"]) == expected for r in lines(tmp_path / "out"))
 
 
 def test_a_metric_that_records_lack_is_measured(
@@ -145,6 +316,11 @@ def test_several_checkpoints_go_into_one_table(
         (["checkpoint={folder}"], "no run in this folder"),
         (["checkpoint={ours}", "metrics=[lpips]"], "no metric called 'lpips'"),
         (["checkpoint={variable}", "qualities=[2]"], "qualities"),
+        (["checkpoint={variable}", "qualities=true"], "qualities"),
+        (["checkpoint={variable}", "qualities=high"], "qualities"),
+        (["checkpoint={variable}", "metrics={{ssim:1}}"], "metrics"),
+        (["checkpoint=[]"], "checkpoint"),
+        (["checkpoint=true"], "checkpoint"),
         ([], "give it as checkpoint="),
     ],
 )

@@ -12,12 +12,20 @@ from tngexp.evaluation import RecordFile, to_curves
 from tngexp.evaluation.records import RECORD_VERSION
 from tngexp.types import TngexpError
 
-KEY = {"model": "0a1b2c3d", "dataset": "kodak", "image": "kodim01.png", "quality": 0.5}
+NAMES = {"model": "0a1b2c3d", "dataset": "kodak", "image": "kodim01.png", "quality": 0.5}
+KEY = {
+    "model": "0a1b2c3d",
+    "weights_sha256": "11",
+    "config_sha256": "22",
+    "original": "768x512 33",
+    "quality": 0.5,
+    "measurement": 1,
+}
 
-# A line as tngexp 0.1 wrote it.
+# A line as the first tngexp wrote it.
 VERSION_1 = {
     "version": 1,
-    **KEY,
+    **NAMES,
     "checkpoint": "runs/gmm/checkpoints/best.ckpt",
     "width": 768,
     "height": 512,
@@ -40,7 +48,7 @@ VERSION_1 = {
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    return {**KEY, "metrics": {"gmsd": 0.1}, "bytes": 10, **changes}
+    return {**NAMES, **KEY, "metrics": {"gmsd": 0.1}, "bytes": 10, **changes}
 
 
 def test_what_is_added_is_found_again(tmp_path: Path) -> None:
@@ -48,7 +56,30 @@ def test_what_is_added_is_found_again(tmp_path: Path) -> None:
     written = RecordFile(path).add(record())
     assert written["version"] == RECORD_VERSION
     assert RecordFile(path).get(**KEY) == written
-    assert RecordFile(path).get(**{**KEY, "quality": 0.25}) is None
+    assert list(RecordFile(path)) == [written]
+
+
+@pytest.mark.parametrize("name", KEY)
+def test_all_that_figures_depend_on_is_in_the_key(tmp_path: Path, name: str) -> None:
+    records = RecordFile(tmp_path / "records.jsonl")
+    records.add(record())
+    assert records.get(**KEY) is not None
+    assert records.get(**{**KEY, name: "another"}) is None
+    other = records.add(record(**{name: "another"}))
+    assert records.get(**{**KEY, name: "another"}) == other
+    assert records.get(**KEY) != other
+
+
+def test_names_need_not_be_text(tmp_path: Path) -> None:
+    names = ["x\udcff.png", "line\x85break\u2028.png", "ü.png"]
+    path = tmp_path / "records.jsonl"
+    for name in names:
+        RecordFile(path).add(record(image=name, original=name))
+    found = RecordFile(path)
+    assert [r["image"] for r in found] == names
+    # As they were written before.
+    path.write_text(json.dumps(record(version=2, image=names[1]), ensure_ascii=False) + "\n")
+    assert [r["image"] for r in RecordFile(path)] == names[1:2]
 
 
 def test_a_record_without_the_metrics_asked_for_does_not_count(tmp_path: Path) -> None:
@@ -74,8 +105,7 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_records_of_an_older_version_are_read(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text(json.dumps(VERSION_1) + "\n")
-    old = RecordFile(path).get(**KEY)
-    assert old is not None
+    (old,) = RecordFile(path)
     assert old["version"] == RECORD_VERSION
     assert old["versions"] == {"tngexp": "0.1.0", "torch": "2.9.0"}
     assert old["peak_memory_mib"] is None
@@ -83,8 +113,22 @@ def test_records_of_an_older_version_are_read(tmp_path: Path) -> None:
     assert (curve.kind, curve.label, curve.points[0].setting) == ("codec", "best", "q=0.5")
     assert curve.points[0].psnr_db == 31.5
     assert "tngexp 0.1.0" in curve.source
-    # What it lacks is measured when it is asked for.
-    assert RecordFile(path).get(["ssim"], **KEY) is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_records_that_do_not_tell_their_pixels_are_not_trusted(
+    tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "records.jsonl"
+    old = {**VERSION_1, "version": version, "weights_sha256": "11", "config_sha256": "22"}
+    path.write_text(json.dumps(old) + "\n")
+    records = RecordFile(path)
+    assert records.get(**KEY) is None
+    assert records.get(**{**KEY, "original": None, "measurement": None}) is None
+    new = records.add(record())
+    again = RecordFile(path)
+    assert again.get(**KEY) == new
+    assert len(list(again)) == 2  # nothing is lost
 
 
 def test_newer_and_foreign_records_are_refused(tmp_path: Path) -> None:
@@ -92,6 +136,6 @@ def test_newer_and_foreign_records_are_refused(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n')
     with pytest.raises(TngexpError, match="line 1: not a record"):
         RecordFile(path)
-    path.write_text(json.dumps({"version": RECORD_VERSION + 1, **KEY}) + "\n")
+    path.write_text(json.dumps({"version": RECORD_VERSION + 1, **NAMES}) + "\n")
     with pytest.raises(TngexpError, match="written by a newer tngexp"):
         RecordFile(path)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support import wandb_records
 
+from tngexp.datasets.folder import FolderDataModule
 from tngexp.train import main
 
 
@@ -20,14 +21,18 @@ def words(tiny: list[str], tmp_path: Path) -> list[str]:
         "hydra/hydra_logging=none",
         "report.anchors=[jpeg]",
         "report.anchor_settings={jpeg:[5,12,25,50,80]}",
-        "report.images=1",
+        "report.images=4",
         f"report.cache={tmp_path / 'cache'}",
         f"hydra.run.dir={tmp_path / 'run'}",
     ]
 
 
 def test_the_report_s_path_is_printed_and_wandb_has_its_tables(
-    words: list[str], tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    photos: Path,
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert main([*words, "logger=wandb", "logger.system_metrics=false"]) == 0
@@ -38,7 +43,13 @@ def test_the_report_s_path_is_printed_and_wandb_has_its_tables(
     assert "Measured points" in shown
     assert "JPEG 4:2:0" in shown
     assert "BD-rate" not in shown  # of one point there is none
-    record = json.loads((report.parent / "records.jsonl").read_text().splitlines()[0])
+    records = [
+        json.loads(line) for line in (report.parent / "records.jsonl").read_text().splitlines()
+    ]
+    # Of six photos two are held out, and only those say something.
+    held_out = FolderDataModule(photos, crop=64, val_images=2).photos.val
+    assert [record["image"] for record in records] == [photo.name for photo in held_out]
+    record = records[0]
     assert record["bytes"] > 0
     assert record["checkpoint"].endswith("best.ckpt")
     tables = {p.name for p in (tmp_path / "run").rglob("media/table/comparison/*.table.json")}

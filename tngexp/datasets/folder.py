@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import Any
 
 from tngexp.datasets.images import FilePhoto, UnreadableImageError
@@ -39,6 +40,29 @@ class FolderDataModule(ImageDataModule):
         self.root = root
         self.val_root = val_root
 
+    @property
+    def title(self) -> str:
+        """What the photos that :meth:`everything` returns are called together."""
+        chosen = self.root if self.val_root is None else self.val_root
+        return Path(str(chosen)).expanduser().resolve().name
+
+    def everything(self) -> list[FilePhoto]:
+        """The photos to measure: all that can be decoded, below ``val_root`` if that is given.
+
+        Raises:
+            DataError: when there is none.
+        """
+        option, chosen = (
+            ("root", self.root) if self.val_root is None else ("val_root", self.val_root)
+        )
+        folder = check_folder(f"data.{option}", chosen)
+        found = scan(f"data.{option}", folder, min_side=1)
+        for photo in list(found.photos):
+            _try(photo, found)
+        found.warn()
+        found.require()
+        return found.photos
+
     def _split(self) -> Split:
         crop, count = self.options.crop, self.options.val_images
         root = check_folder("data.root", self.root)
@@ -72,14 +96,20 @@ def _choose(found: Scan, count: int | None) -> list[FilePhoto]:
     for photo in sorted(large or found.photos, key=_hash):
         if len(chosen) == count:
             break
-        try:
-            photo.decode()
-        except UnreadableImageError as error:
-            found.photos.remove(photo)
-            found.unreadable.append((photo.name, str(error)))
-        else:
+        if _try(photo, found):
             chosen.append(photo)
     return sorted(chosen, key=lambda photo: photo.name)
+
+
+def _try(photo: FilePhoto, found: Scan) -> bool:
+    """Whether a photo can be decoded; if not, it moves to the scan's unreadable ones."""
+    try:
+        photo.decode()
+    except UnreadableImageError as error:
+        found.photos.remove(photo)
+        found.unreadable.append((photo.name, str(error)))
+        return False
+    return True
 
 
 def _hash(photo: FilePhoto) -> bytes:

@@ -2,8 +2,8 @@
 
 A point is one codec at one setting on one image. It lies under the SHA-256 of all that its figures
 depend on: the pixels, the codec with its options and versions, the setting, the metrics and
-:data:`MEASUREMENT_VERSION`. So it is found again under any file name and in any data set, and
-missed when a library was updated.
+:data:`tngexp.evaluation.measure.MEASUREMENT_VERSION`. So it is found again under any file name and
+in any data set, and missed when a library was updated.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from tngexp.anchors import Anchor
-from tngexp.evaluation.measure import Measurement
+from tngexp.evaluation.measure import MEASUREMENT_VERSION, Measurement
 from tngexp.types import TngexpError
 
-__all__ = ["MEASUREMENT_VERSION", "Point", "cached_file", "keep", "locate", "read", "sha256"]
-
-MEASUREMENT_VERSION = 1
-"""Part of each point's key; to be raised when measuring or a metric's definition changes."""
+__all__ = ["Point", "cached_file", "keep", "locate", "read", "sha256"]
 
 
 @dataclass(frozen=True)

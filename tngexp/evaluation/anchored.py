@@ -23,6 +23,8 @@ from tngexp.anchors import Anchor, AnchorError, anchor
 from tngexp.datasets.images import Photo, Pixels
 from tngexp.evaluation.anchor_cache import Point, cached_file, keep, locate, read, sha256
 from tngexp.evaluation.measure import measure_coder
+from tngexp.evaluation.photos import digest, pixels_of
+from tngexp.metrics.extra import check_metrics
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["Anchored", "cached_file", "decode_record", "measure_anchors"]
@@ -41,7 +43,7 @@ def measure_anchors(
     cache: Path,
     *,
     dataset: str = "",
-    settings: Mapping[str, Sequence[float]] | None = None,
+    settings: Mapping[str, float | Sequence[float]] | None = None,
     metrics: Sequence[str] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -55,28 +57,29 @@ def measure_anchors(
         photos: what to code.
         cache: a folder, created when missing; see :mod:`tngexp.evaluation.anchor_cache`.
         dataset: what the records call the photos' data set.
-        settings: anchor's name → settings instead of its own.
+        settings: anchor's name → settings (or one) instead of its own.
         metrics: names of further metrics, see :func:`tngexp.metrics.extra.extra_metrics`.
         workers: processes; as many as processors by default. One measures in this process.
         progress: called with the points measured so far and those to measure in all.
 
     Raises:
         ConfigError: for a name, setting or metric that does not exist.
+        DataError: for an image that cannot be decoded, by name.
         AnchorError: when a codec fails; the message names the image.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, not {workers}")
+    check_metrics(metrics)
     codecs, missing = _available(anchors)
     chosen = _settings(codecs, settings or {})
     versions = {codec.name: codec.version() for codec in codecs}
 
     rows = []  # one per photo; columns are codecs and their settings
     for index, photo in enumerate(photos):
-        pixels = photo.decode()
-        digest = f"{pixels.shape[1]}x{pixels.shape[0]} {sha256(pixels.tobytes())}"
+        original = digest(pixels_of(photo))
         rows.append(
             [
-                locate(cache, digest, codec, versions[codec.name], setting, metrics, index)
+                locate(cache, original, codec, versions[codec.name], setting, metrics, index)
                 for codec in codecs
                 for setting in chosen[codec.name]
             ]
@@ -126,10 +129,11 @@ def _available(anchors: Sequence[str | Anchor]) -> tuple[list[Anchor], list[str]
     return found, [line for line in lines.values() if line is not None]
 
 
-def _settings(
-    codecs: Sequence[Anchor], given: Mapping[str, Sequence[float]]
-) -> dict[str, tuple[float, ...]]:
+def _settings(codecs: Sequence[Anchor], given: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """Settings of each codec, all checked before anything is measured."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"anchor_settings={given!r} must be like {{jpeg:[10,50],webp:[30]}}")
+    given = {k: v if isinstance(v, list | tuple) else [v] for k, v in given.items()}
     for name in given.keys() - {codec.name for codec in codecs}:
         anchor(name)  # a codec that is not measured may have settings, one that is none may not
     settings = {c.name: tuple(dict.fromkeys(given.get(c.name, c.settings))) for c in codecs}
@@ -144,7 +148,7 @@ def _with_pixels(
 ) -> Iterator[tuple[Point, Pixels, str]]:
     """Points, which come image by image, with the pixels and name of their photo."""
     for index, group in itertools.groupby(points, key=lambda point: point.index):
-        rgb = photos[index].decode()
+        rgb = pixels_of(photos[index])
         for point in group:
             yield point, rgb, photos[index].name
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from tngexp._folders import search
 from tngexp.bitstream import ImageCodec
-from tngexp.io import CheckpointError, load, locate, read_checkpoint
+from tngexp.io import CheckpointError, identity, load, locate, read_checkpoint
 from tngexp.legacy import modernise, modernise_run
 from tngexp.objective import objective
 
@@ -34,13 +33,7 @@ class Model:
     codec: ImageCodec
     curve: str  # label of the curve it is a point of, or all of when its rate is variable
     lmbda: float | None  # of a fixed rate, where known
-    weights_sha256: str
-    config_sha256: str  # of the codec's configuration
-
-    @property
-    def fingerprint(self) -> str:
-        """What the files it writes name it by."""
-        return self.codec.fingerprint().hex()
+    key: dict[str, str]  # what its figures depend on, see tngexp.io.identity
 
     def setting(self, quality: float | None) -> str:
         """A point of its curve in words."""
@@ -60,7 +53,11 @@ def find_checkpoints(place: str | Path) -> list[Path]:
         return [path]
     if (path / _BEST).is_file():
         return [path / _BEST]
-    found = sorted(path.rglob(str(_BEST)))
+    below = search(path, {_BEST.suffix})
+    if below.folders:  # a curve without some of its points would pass for the whole sweep
+        folder, why = below.folders[0]
+        raise CheckpointError(f"{folder}: {why}; its runs cannot be looked for")
+    found = [file for file in below.files if file.parts[-2:] == _BEST.parts]
     if not found:
         raise CheckpointError(f"{path}: no run in this folder (looked for …/{_BEST})")
     return found
@@ -71,21 +68,31 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
 
     Args:
         places: names of shipped models, files, run folders or sweep folders. Runs that differ in λ
-            alone form one curve. A mapping names the curves: label → one place or several.
+            alone form one curve. A mapping names the curves: label → one place or several. Copies
+            of one checkpoint are one point of a curve.
 
     Raises:
-        CheckpointError: for a missing, damaged or foreign checkpoint.
+        CheckpointError: for a missing, damaged or foreign checkpoint, or none at all.
     """
+    if not places:
+        raise CheckpointError("no checkpoint is named: give one or several")
     if isinstance(places, Mapping):
-        return [
+        return _distinct(
             _model((path, load(path), read_checkpoint(path)), str(label))
             for label, named in places.items()
             for place in ([named] if isinstance(named, str | Path) else named)
             for path in find_checkpoints(place)
-        ]
+        )
     paths = list(dict.fromkeys(path for place in places for path in find_checkpoints(place)))
     loaded = [(path, load(path), read_checkpoint(path)) for path in paths]
-    return [_model(entry, label) for entry, label in zip(loaded, _labels(loaded), strict=True)]
+    return _distinct(
+        _model(entry, label) for entry, label in zip(loaded, _labels(loaded), strict=True)
+    )
+
+
+def _distinct(models: Iterable[Model]) -> list[Model]:
+    """Each content once on a curve: a copy would count every image twice."""
+    return list({(m.curve, *m.key.values()): m for m in reversed([*models])}.values())[::-1]
 
 
 def _model(entry: _Loaded, label: str) -> Model:
@@ -94,14 +101,10 @@ def _model(entry: _Loaded, label: str) -> Model:
     assert model.config is not None
     trained_for = objective(checkpoint["tngexp"])
     lmbda = None if model.rate.variable or trained_for is None else trained_for.lmbda
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.contiguous().numpy()).tobytes())
-    return Model(path, codec, label, lmbda, digest.hexdigest(), _hash(model.config))
+    return Model(path, codec, label, lmbda, identity(codec))
 
 
-def _identity(entry: _Loaded) -> str:
+def _curve(entry: _Loaded) -> str:
     """Equal for the points of one curve."""
     path, codec, checkpoint = entry
     if codec.model.rate.variable:
@@ -119,14 +122,14 @@ def _labels(loaded: Sequence[_Loaded]) -> list[str]:
     """Of each checkpoint the label of its curve: the shortest that no other curve has."""
     members: dict[str, list[_Loaded]] = {}
     for entry in loaded:
-        members.setdefault(_identity(entry), []).append(entry)
-    names = {identity: _names(group) for identity, group in members.items()}
+        members.setdefault(_curve(entry), []).append(entry)
+    names = {curve: _names(group) for curve, group in members.items()}
     chosen = {}
-    for identity, candidates in names.items():
-        others = [name for other, name in names.items() if other != identity]
+    for curve, candidates in names.items():
+        others = [name for other, name in names.items() if other != curve]
         unique = (c for i, c in enumerate(candidates) if all(c != other[i] for other in others))
-        chosen[identity] = next(unique, candidates[-1])
-    return [chosen[_identity(entry)] for entry in loaded]
+        chosen[curve] = next(unique, candidates[-1])
+    return [chosen[_curve(entry)] for entry in loaded]
 
 
 def _names(group: Sequence[_Loaded]) -> tuple[str, str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,11 @@ from PIL import Image
 import tngexp
 from tngexp.datasets.images import Photo
 from tngexp.evaluation.checkpoints import Model
-from tngexp.evaluation.measure import measure
+from tngexp.evaluation.measure import MEASUREMENT_VERSION, measure
+from tngexp.evaluation.photos import digest, pixels_of
 from tngexp.evaluation.records import RecordFile
-from tngexp.types import ConfigError
+from tngexp.metrics.extra import check_metrics
+from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["coded_file", "measure_codecs", "points", "reconstruction"]
 
@@ -32,12 +37,13 @@ def points(models: Sequence[Model], qualities: Any) -> list[tuple[Model, float |
         ConfigError: unless ``qualities`` is a number in 0 … 1 or a list of them.
     """
     values = qualities if isinstance(qualities, list) else [qualities]
-    if not values or not all(isinstance(q, int | float) and 0 <= q <= 1 for q in values):
+    numbers = [q for q in values if isinstance(q, int | float) and not isinstance(q, bool)]
+    if not values or len(numbers) < len(values) or not all(0 <= q <= 1 for q in numbers):
         raise ConfigError(f"qualities={qualities} must be numbers in 0 … 1, e.g. qualities=[0,0.5]")
     return [
         (model, None if quality is None else float(quality))
         for model in models
-        for quality in (values if model.codec.model.rate.variable else [None])
+        for quality in (dict.fromkeys(values) if model.codec.model.rate.variable else [None])
     ]
 
 
@@ -54,6 +60,8 @@ def measure_codecs(
 ) -> list[dict[str, Any]]:
     """The record of every model, quality and photo, in this order; measured where missing.
 
+    A record is found again by the content of codec and photo, under whatever names.
+
     Args:
         models: what to measure.
         photos: whole images.
@@ -65,49 +73,75 @@ def measure_codecs(
         progress: called after each image with the numbers of those done and of all.
 
     Raises:
-        ConfigError: for unusable qualities or metrics.
+        ConfigError: for unusable qualities or metrics, or a photo that cannot be decoded.
+        TngexpError: when a photo is changed while it is measured.
     """
     todo = points(models, qualities)
+    check_metrics(metrics)
     total = len(todo) * len(photos)
     found = []
+    originals = [digest(pixels_of(photo)) for photo in photos]
     for model, quality in todo:
-        for photo in photos:
+        for photo, original in zip(photos, originals, strict=True):
             key = {
-                "model": model.fingerprint,
+                **model.key,
+                "original": original,
+                "quality": quality,
+                "measurement": MEASUREMENT_VERSION,
+            }
+            names = {
+                "codec": model.curve,
+                "setting": model.setting(quality),
                 "dataset": dataset,
                 "image": photo.name,
-                "quality": quality,
+                "checkpoint": str(model.path),
             }
-            file = None if files is None else coded_file(files, key)
             record = records.get(metrics, **key)
-            if record is None or (file is not None and not file.exists()):
-                measurement, data = measure(model.codec, photo.decode(), quality, metrics)
-                if file is not None:
-                    _write(file, data)
+            if record is None or (files is not None and not _kept(files, record)):
+                rgb = pixels_of(photo)
+                if digest(rgb) != original:
+                    raise TngexpError(f"{photo.name} was changed while it was measured; run again")
+                measurement, data = measure(model.codec, rgb, quality, metrics)
+                file = _file_name(key, photo.name)
+                if files is not None:
+                    _write(files / file, data)
                 record = records.add(
                     {
                         "kind": "codec",
-                        "codec": model.curve,
-                        "setting": model.setting(quality),
+                        **names,
                         **key,
                         **asdict(measurement),
-                        "checkpoint": str(model.path),
-                        "weights_sha256": model.weights_sha256,
-                        "config_sha256": model.config_sha256,
+                        "file": file,
+                        "file_sha256": hashlib.sha256(data).hexdigest(),
                         **_context(model),
                     }
                 )
             # Names are the user's and may have changed since it was measured.
-            found.append({**record, "codec": model.curve, "setting": model.setting(quality)})
+            found.append({**record, **names})
             progress(len(found), total)
     return found
 
 
 def coded_file(folder: Path, record: Mapping[str, Any]) -> Path:
     """Where in ``folder`` the file that a record is about is kept."""
-    quality = "" if record["quality"] is None else f"_{record['quality']:g}"
-    name = Path(str(record["image"])).with_suffix(".tng")
-    return folder / f"{record['model']}{quality}" / name
+    return folder / record["file"]
+
+
+def _file_name(key: Mapping[str, Any], image: str) -> str:
+    """A place in the folder of kept files that no other content has; readable as far as it goes."""
+    quality = "" if key["quality"] is None else f"_{key['quality']:g}"
+    own = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", PurePosixPath(image).stem)[:80]
+    return f"{key['model']}{quality}/{stem}-{own}.tng"
+
+
+def _kept(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether the file that a record is about lies in ``folder`` as it was written."""
+    try:
+        data = coded_file(folder, record).read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(data).hexdigest() == record["file_sha256"]
 
 
 def reconstruction(model: Model, file: Path) -> NDArray[np.uint8]:

@@ -19,11 +19,15 @@ def to_curves(
 
     Args:
         records: of codecs or anchors, of one data set.
-        details: complexity of some of them, by label.
+        details: complexity of some of the trained codecs, by label.
     """
     grouped: dict[tuple[Any, str], dict[tuple[Any, ...], list[Mapping[str, Any]]]] = {}
     for record in records:
-        setting = (record["model"], record["quality"])
+        # The fingerprint of a trained codec has only four bytes.
+        setting = (
+            *(record.get(name) for name in ("model", "weights_sha256", "config_sha256")),
+            record["quality"],
+        )
         grouped.setdefault((record["kind"], record["codec"]), {}).setdefault(setting, []).append(
             record
         )
@@ -43,7 +47,7 @@ def to_curves(
                     ]
                 ),
                 source=_source(first),
-                details=(details or {}).get(label, {}),
+                details=(details or {}).get(label, {}) if kind == "codec" else {},
             )
         )
     return curves

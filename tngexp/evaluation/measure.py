@@ -19,7 +19,11 @@ from tngexp.evaluation.memory import PeakMemory
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.metrics.extra import extra_metrics
 
-__all__ = ["Measurement", "measure", "measure_coder"]
+__all__ = ["MEASUREMENT_VERSION", "Measurement", "measure", "measure_coder"]
+
+MEASUREMENT_VERSION = 1
+"""Part of the key of all kept figures; to be raised when measuring or a metric's definition
+changes."""
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,54 @@
-"""The photos a ``data=…`` configuration means for measuring: whole ones, never trained on."""
+"""The photos a ``data=…`` configuration means for measuring: whole ones, known by their pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tngexp.build import build
-from tngexp.datasets.images import Photo
+from tngexp.datasets.folder import FolderDataModule
+from tngexp.datasets.images import DataError, Photo, Pixels, UnreadableImageError
 from tngexp.datasets.module import ImageDataModule
 
-__all__ = ["photos_to_measure"]
+__all__ = ["digest", "photos_to_measure", "pixels_of"]
 
 
-def photos_to_measure(config: Mapping[str, Any]) -> tuple[str, list[Photo]]:
+def photos_to_measure(config: Mapping[str, Any], held_out: bool = False) -> tuple[str, list[Photo]]:
     """The data set's name and its photos: of a folder all, of other sets those held out.
+
+    Args:
+        config: plain ``conf/data/*.yaml``.
+        held_out: also of a folder only those that a training with this configuration holds out.
 
     Raises:
         DataError: for a folder without usable images, or that is not the set it should be.
     """
-    config = dict(config)
-    folder = "val_root" in config
-    if folder:
-        config["crop"] = 1  # nothing is cropped, so nothing is too small
-    data: ImageDataModule = build(config, trusted=True)
+    data: ImageDataModule = build(dict(config), trusted=True)
+    if isinstance(data, FolderDataModule):
+        return data.title, list(data.photos.val if held_out else data.everything())
     data.setup("validate")
-    if not folder:
-        name = type(data).__name__.removesuffix("DataModule").lower()
-        return name, list(data.photos.val)
-    both: Sequence[Photo] = [*data.photos.train, *data.photos.val]
-    return Path(config["root"]).name, sorted(both, key=lambda photo: photo.name)
+    name = type(data).__name__.removesuffix("DataModule").lower()
+    return name, list(data.photos.val)
+
+
+def pixels_of(photo: Photo) -> Pixels:
+    """A photo's pixels, (H, W, 3).
+
+    Raises:
+        DataError: when it cannot be decoded; the message names it.
+    """
+    try:
+        return photo.decode()
+    except UnreadableImageError as error:
+        raise DataError(
+            f"{photo.name}: {error}. Fix: repair the image or take it out of the set."
+        ) from error
+
+
+def digest(rgb: Pixels) -> str:
+    """What a picture is known by, whatever its file is called: its size, and a SHA-256."""
+    height, width = rgb.shape[:2]
+    return f"{width}x{height} {hashlib.sha256(np.ascontiguousarray(rgb).tobytes()).hexdigest()}"

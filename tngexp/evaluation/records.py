@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -11,15 +12,19 @@ from tngexp.types import TngexpError
 
 __all__ = ["RECORD_VERSION", "RecordFile"]
 
-RECORD_VERSION = 2
-_KEY = ("model", "dataset", "image", "quality")
+RECORD_VERSION = 3
+# All that figures depend on. Data set and image are names, which others may have, too.
+_KEY = ("model", "weights_sha256", "config_sha256", "original", "quality", "measurement")
+_ALWAYS = ("model", "dataset", "image", "quality", "version")
 
 
 @final
 class RecordFile:
     """Append-only records; a line that was cut off by an interruption is dropped and redone.
 
-    Records of older versions are read as if written today, with None for what they lack.
+    Records of older versions are read as if written today, with None for what they lack. Those
+    that do not say of which pixels they are (before version 3) can be read, by iterating, but are
+    not found by :meth:`get`.
 
     Args:
         path: created with its folder when missing.
@@ -30,19 +35,26 @@ class RecordFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._records: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._all: list[dict[str, Any]] = []
+        self._found: dict[tuple[Any, ...], dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self._read()
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """All records, in the order they were added."""
+        return iter(self._all)
+
     def get(self, metrics: Iterable[str] = (), **key: Any) -> dict[str, Any] | None:
-        """The record of a model (fingerprint), data set, image and quality, if there is one.
+        """The record of a codec's content on a picture's content, if there is one.
 
         Args:
             metrics: further metrics it must hold.
-            key: model, dataset, image and quality.
+            key: model, weights_sha256 and config_sha256 of the codec
+                (:attr:`tngexp.evaluation.Model.key`), original
+                (:func:`tngexp.evaluation.photos.digest`), quality and measurement (the version).
         """
-        record = self._records.get(tuple(key[name] for name in _KEY))
+        record = self._found.get(tuple(key[name] for name in _KEY))
         if record is None or not set(metrics) <= record["metrics"].keys():
             return None
         return record
@@ -51,18 +63,24 @@ class RecordFile:
         """Append a record, at once on disk; it replaces an older one of the same key."""
         complete = {"version": RECORD_VERSION, **record}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(complete, ensure_ascii=False, allow_nan=False) + "\n")
-        self._records[tuple(complete[name] for name in _KEY)] = complete
+            # In ASCII: a file's name need not be valid text, nor free of line separators.
+            file.write(json.dumps(complete, allow_nan=False) + "\n")
+        self._take(complete)
         return complete
 
+    def _take(self, record: dict[str, Any]) -> None:
+        self._all.append(record)
+        if record["original"] is not None:
+            self._found[tuple(record[name] for name in _KEY)] = record
+
     def _read(self) -> None:
-        text = self.path.read_text(encoding="utf-8")
-        whole, _, rest = text.rpartition("\n")
-        for number, line in enumerate(whole.splitlines(), start=1):
+        whole, end, rest = self.path.read_bytes().rpartition(b"\n")
+        for number, line in enumerate(whole.split(b"\n") if end else [], start=1):
             try:
                 record = json.loads(line)
-                key = tuple(record[name] for name in _KEY)
                 version = int(record["version"])
+                if not all(name in record for name in _ALWAYS):
+                    raise KeyError
             except (ValueError, KeyError, TypeError) as error:
                 raise TngexpError(
                     f"{self.path}, line {number}: not a record of an evaluation; "
@@ -73,9 +91,9 @@ class RecordFile:
                     f"{self.path}, line {number}: written by a newer tngexp (records {version}, "
                     f"this one knows up to {RECORD_VERSION}); update, or choose another out=DIR"
                 )
-            self._records[key] = _upgraded(record, version)
+            self._take(_upgraded(record, version))
         if rest:
-            self.path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+            os.truncate(self.path, len(whole) + len(end))
 
 
 def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
@@ -91,4 +109,7 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
             "config_sha256": None,
             "versions": {name: record.pop(name, None) for name in ("tngexp", "torch")},
         }
+    if version <= 2:  # named the data set and the image, and did not say which pixels those had
+        record = {**record, "original": None, "measurement": None}
+        record |= {"file": None, "file_sha256": None}
     return {**record, "version": RECORD_VERSION}

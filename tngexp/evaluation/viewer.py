@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tngexp.datasets.images import Photo
+from tngexp.evaluation.photos import pixels_of
 from tngexp.metrics.curves import Curve
 from tngexp.report.pictures import Reconstruction, ViewerImage
 from tngexp.types import ConfigError
@@ -17,13 +18,24 @@ from tngexp.types import ConfigError
 __all__ = ["choose_photos", "viewer_images"]
 
 
-def choose_photos(photos: Sequence[Photo], wanted: int | Sequence[str]) -> list[Photo]:
+def choose_photos(
+    photos: Sequence[Photo], wanted: Any, option: str = "viewer.images"
+) -> list[Photo]:
     """So many photos, evenly spread over the set, or those named (with or without extension).
 
+    Args:
+        photos: of the set.
+        wanted: how many, a name, or a list of names.
+        option: what messages call ``wanted``.
+
     Raises:
-        ConfigError: for a name that is not in the set.
+        ConfigError: for a name that is not in the set, or neither numbers nor names.
     """
-    if isinstance(wanted, int):
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
+    if not number and not (isinstance(wanted, list) and all(isinstance(w, str) for w in wanted)):
+        raise ConfigError(f"{option}={wanted!r} must say how many images, or be a list of names")
+    if number:
         count = max(0, min(wanted, len(photos)))
         return [photos[(2 * i + 1) * len(photos) // (2 * count)] for i in range(count)]
     chosen = []
@@ -31,7 +43,7 @@ def choose_photos(photos: Sequence[Photo], wanted: int | Sequence[str]) -> list[
         found = [p for p in photos if name in (p.name, p.name.rpartition(".")[0])]
         if not found:
             raise ConfigError(
-                f"viewer.images: there is no image called {name}; the set has "
+                f"{option}: there is no image called {name}; the set has "
                 f"{', '.join(p.name for p in photos[:5])}, …"
             )
         chosen.append(found[0])
@@ -54,12 +66,15 @@ def viewer_images(
         targets: rates in bpp; a point that is nearest to several is shown once.
         pixels: decodes the file of a record, (H, W, 3).
     """
-    keys = {curve.label: curve.key for curve in curves}
+    # A trained codec may be called as an anchor is.
+    keys = {(curve.kind, curve.label): curve.key for curve in curves}
     images = []
     for photo in photos:
         versions = []
-        for label, key in keys.items():
-            rows = [r for r in records if r["codec"] == label and r["image"] == photo.name]
+        for called, key in keys.items():
+            rows = [
+                r for r in records if (r["kind"], r["codec"]) == called and r["image"] == photo.name
+            ]
             nearest = {
                 id(row): row
                 for target in targets
@@ -78,5 +93,5 @@ def viewer_images(
                 )
                 for row in sorted(nearest.values(), key=lambda r: r["bpp"])
             ]
-        images.append(ViewerImage(photo.name, photo.decode(), tuple(versions)))
+        images.append(ViewerImage(photo.name, pixels_of(photo), tuple(versions)))
     return images

@@ -40,6 +40,16 @@ EXTRA_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def check_metrics(names: Sequence[str]) -> None:
+    """Raise ConfigError for a name that is no key of :data:`EXTRA_METRICS`."""
+    unknown = [name for name in names if name not in EXTRA_METRICS]
+    if unknown:
+        raise ConfigError(
+            f"there is no metric called {', '.join(map(repr, unknown))}; "
+            f"metrics: {', '.join(EXTRA_METRICS)}"
+        )
+
+
 @torch.no_grad()
 def extra_metrics(x: Tensor, x_hat: Tensor, names: Sequence[str]) -> dict[str, float | None]:
     """The named metrics of one image; None where it is too small for one.
@@ -52,12 +62,7 @@ def extra_metrics(x: Tensor, x_hat: Tensor, names: Sequence[str]) -> dict[str, f
     Raises:
         ConfigError: for a name that is none of them.
     """
-    unknown = [name for name in names if name not in EXTRA_METRICS]
-    if unknown:
-        raise ConfigError(
-            f"there is no metric called {', '.join(map(repr, unknown))}; "
-            f"metrics: {', '.join(EXTRA_METRICS)}"
-        )
+    check_metrics(names)
     x, x_hat = round_to_8_bit(x.float()), round_to_8_bit(x_hat.float())
     values: dict[str, float | None] = {}
     for name in names:
