@@ -45,7 +45,10 @@ def model(models: dict[str, Path]) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("TNGEXP_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("TNGEXP_MODEL", raising=False)
     monkeypatch.delenv("TNGEXP_DEBUG", raising=False)
 

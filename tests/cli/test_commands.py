@@ -209,8 +209,9 @@ def test_existing_outputs_stay(tng: Tool, model: str, tmp_path: Path) -> None:
     assert single.err.startswith("error: ")
     assert "--force" in single.err
     batch = tng("compress", tmp_path, "--model", model)
-    assert batch.code == 0
-    assert "1 file compressed, 1 skipped" in batch.err
+    assert batch.code == 2
+    assert f"error: {tmp_path / 'a.png'}: {tmp_path / 'a.tng'} exists and is another" in batch.err
+    assert "1 file compressed, 1 failed" in batch.err
     assert (tmp_path / "a.tng").read_bytes() == b"precious"
     assert (tmp_path / "b.tng").is_file()
     assert tng("compress", tmp_path, "--model", model, "--force").code == 0

@@ -6,14 +6,23 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from tngexp import zoo
-from tngexp.cli.files import Job, Plan, occupied, write_bytes
+from tngexp._conf import cache_folder
+from tngexp.cli.files import Job, Plan, occupied, read_bytes, write_bytes
+from tngexp.cli.made import Made
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["add_common_arguments", "explain", "run_jobs"]
+__all__ = ["Convert", "add_common_arguments", "chosen_settings", "explain", "run_jobs"]
+
+Convert = Callable[[Job, bytes], tuple[bytes, str]]
+"""Given a job and its input, returns the output's bytes and a word on the result."""
+
+_NO_SETTINGS = frozenset({"command", "inputs", "output", "model", "force"})
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
@@ -40,22 +49,38 @@ def add_common_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite existing outputs")
 
 
+def chosen_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every option of a command that a result may depend on, apart from the model."""
+    return {key: value for key, value in vars(arguments).items() if key not in _NO_SETTINGS}
+
+
 def run_jobs(
-    plan: Plan, force: bool, verb: str, convert: Callable[[Job], tuple[bytes, str]]
+    plan: Plan,
+    force: bool,
+    verb: str,
+    convert: Convert,
+    settings: Callable[[bytes], Any],
 ) -> int:
     """Convert every job's input and write its output; returns the exit code.
 
-    Alone, a file that cannot be converted, or whose output exists, is an error. In a batch it is
-    reported and counted, so that a batch that was interrupted continues where it stopped.
+    Alone, a file whose output exists is an error. In a batch an existing output counts as done if
+    it is what would be written, so that a batch that was interrupted continues where it stopped.
+    Any other is an error, which like a file that cannot be converted is reported and counted. Of
+    several inputs with one output the first that can be converted gets it; the others are errors.
 
     Args:
         plan: from :func:`tngexp.cli.files.plan`.
         force: overwrite existing outputs.
         verb: "compressed"; for the summary.
-        convert: returns the output's bytes and a word on the result.
+        convert: does the work.
+        settings: given an input, all else that its output depends on, as plain data.
     """
-    done = skipped = failed = 0
-    taken: dict[str, Job] = {}
+    done = skipped = 0
+    failed = len(plan.left_out)
+    for path, why in plan.left_out:
+        _say(f"error: {path}: {why}")
+    taken: dict[Any, Job] = {}
+    made = Made(cache_folder() / "batches")
     bar = tqdm(
         plan.jobs,
         unit="file",
@@ -65,14 +90,10 @@ def run_jobs(
     try:
         for job in bar:
             try:
-                _check_target(job, taken)
-                if job.target is not None and occupied(job.target) and not force:
-                    if plan.batch and job.target.is_file():
-                        skipped += 1
-                        continue
-                    raise ConfigError(f"{job.target} exists; --force overwrites it")
-                data, note = convert(job)
-                write_bytes(job.target, data)
+                note = _convert(job, plan.batch, force, convert, settings, made, taken)
+                if note is None:
+                    skipped += 1
+                    continue
                 done += 1
                 if not plan.batch and job.target is not None:
                     _say(f"{job.target}: {note}")
@@ -91,7 +112,7 @@ def run_jobs(
     if plan.batch:
         notes = [f"{done} {'file' if done == 1 else 'files'} {verb}"]
         if skipped:
-            notes.append(f"{skipped} skipped, whose outputs exist (--force overwrites them)")
+            notes.append(f"{skipped} skipped, whose outputs are up to date")
         if failed:
             notes.append(f"{failed} failed")
         _say(", ".join(notes))
@@ -112,19 +133,64 @@ def explain(error: Exception) -> str:
     return f"{type(error).__name__}: {first} (TNGEXP_DEBUG=1 shows where)"
 
 
-def _check_target(job: Job, taken: dict[str, Job]) -> None:
+def _convert(
+    job: Job,
+    batch: bool,
+    force: bool,
+    convert: Convert,
+    settings: Callable[[bytes], Any],
+    made: Made,
+    taken: dict[Any, Job],
+) -> str | None:
+    """Convert one file; a word on the result, or None if it was there already."""
+    target = job.target
+    _check_target(job, taken)
+    if target is None:
+        data, word = convert(job, read_bytes(job.source))
+        write_bytes(None, data)
+        return word
+    exists = occupied(target) and not force
+    if exists and not (batch and target.is_file()):
+        raise ConfigError(f"{target} exists; --force overwrites it")
+    source = read_bytes(job.source, alone=not batch)
+    how = settings(source) if batch else None
+    word = ""
+    if not (exists and made.known(source, how, target)):
+        data, word = convert(job, source)
+        if exists and target.read_bytes() != data:
+            raise ConfigError(
+                f"{target} exists and is another result: of another file, model or setting, or "
+                "changed since; --force overwrites it, or choose another folder with -o"
+            )
+        if batch:
+            made.note(source, how, target, data)
+        if not exists:
+            write_bytes(target, data)
+    taken.update(dict.fromkeys(_names(target), job))
+    return None if exists else word
+
+
+def _check_target(job: Job, taken: dict[Any, Job]) -> None:
     """a.jpg and a.png would both become a.tng; the second must not pass for done or replace it."""
     if job.target is None:
         return
     if job.source is not None and job.target.exists() and job.target.samefile(job.source):
         raise ConfigError("the output would replace the input itself; give another with -o")
-    key = os.path.normcase(job.target.absolute())
-    if key in taken:
-        raise ConfigError(
-            f"{job.target} is the output of {taken[key].name} too; "
-            "convert them into different folders"
-        )
-    taken[key] = job
+    for key in _names(job.target):
+        if key in taken:
+            raise ConfigError(
+                f"{job.target} is the output of {taken[key].name} too; "
+                "convert them into different folders"
+            )
+
+
+def _names(target: Path) -> list[Any]:
+    """What ``target`` may be met again by: its path, and which file it is (A.tng may be a.tng)."""
+    names: list[Any] = [os.path.abspath(target)]
+    if target.is_file():
+        status = target.stat()
+        names.append((status.st_dev, status.st_ino))
+    return names
 
 
 def _say(text: str) -> None:

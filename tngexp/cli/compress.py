@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 import warnings
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from tngexp.cli.batch import add_common_arguments, run_jobs
-from tngexp.cli.files import Job, plan, read_bytes
+from tngexp import __version__
+from tngexp.cli.batch import add_common_arguments, chosen_settings, run_jobs
+from tngexp.cli.files import Job, plan
 from tngexp.cli.models import load_model
 from tngexp.coding.container import MAX_PIXELS
 from tngexp.pixels import PixelWarning, read_image, to_picture
@@ -74,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     codec.prepare()  # a model that cannot code is no single file's fault
     targets = [(t, v) for _, t, _ in _TARGETS if (v := getattr(arguments, t)) is not None]
 
-    def convert(job: Job) -> tuple[bytes, str]:
+    def convert(job: Job, source: bytes) -> tuple[bytes, str]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PixelWarning)
-            image = read_image(read_bytes(job.source), MAX_PIXELS)
+            image = read_image(source, MAX_PIXELS)
             picture = to_picture(image, exact)
         for warning in caught:
             tqdm.write(f"warning: {job.name}: {warning.message}", file=sys.stderr)
@@ -88,7 +90,16 @@ def run(arguments: argparse.Namespace) -> int:
         bpp = 8 * len(data) / (image.width * image.height)
         return data, f"{len(data)} bytes, {bpp:.3f} bpp"
 
-    return run_jobs(work, arguments.force, "compressed", convert)
+    @functools.cache
+    def model() -> dict[str, str]:
+        from tngexp.io import identity
+
+        return identity(codec)
+
+    def settings(source: bytes) -> list[object]:
+        return ["compress", __version__, chosen_settings(arguments), model()]
+
+    return run_jobs(work, arguments.force, "compressed", convert, settings)
 
 
 def _quality(text: str) -> float:

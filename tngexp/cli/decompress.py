@@ -13,8 +13,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from tngexp.cli.batch import add_common_arguments, run_jobs
-from tngexp.cli.files import STANDARD, Job, plan, read_bytes
+from tngexp import __version__
+from tngexp.cli.batch import add_common_arguments, chosen_settings, run_jobs
+from tngexp.cli.files import STANDARD, Job, plan
 from tngexp.cli.models import MODEL_VARIABLE, load_model, model_of
 from tngexp.types import ConfigError
 
@@ -48,10 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     if given:
         models(given).prepare()  # a model that cannot code is no single file's fault
 
-    def convert(job: Job) -> tuple[bytes, str]:
-        data = read_bytes(job.source)
+    def model(source: bytes) -> str | None:
         # A file names its model; one that is not shipped has to be given.
-        image = models(given or model_of(data)).decompress(data)
+        return given or model_of(source)
+
+    def convert(job: Job, source: bytes) -> tuple[bytes, str]:
+        image = models(model(source)).decompress(source)
         if "cicp" in image.info and kind == "tiff":
             tqdm.write(
                 f"warning: {job.name}: TIFF has no place for its colours' mark "
@@ -60,7 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
             )
         return encode_image(image, kind), f"{image.width}×{image.height} {image.mode}"
 
-    return run_jobs(work, arguments.force, "decompressed", convert)
+    @functools.cache
+    def identity_of(name: str | None) -> dict[str, str]:
+        from tngexp.io import identity
+
+        return identity(models(name))
+
+    def settings(source: bytes) -> list[object]:
+        model_used = identity_of(model(source))
+        return ["decompress", __version__, chosen_settings(arguments), model_used]
+
+    return run_jobs(work, arguments.force, "decompressed", convert, settings)
 
 
 def encode_image(image: Image.Image, kind: str) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from tngexp.types import ConfigError
+from tngexp._folders import search, special
+from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["STANDARD", "Job", "occupied", "plan", "read_bytes", "walk", "write_bytes"]
+__all__ = ["STANDARD", "Job", "Plan", "occupied", "plan", "read_bytes", "write_bytes"]
 
 STANDARD = "-"
 """Standard input or output."""
@@ -33,7 +34,8 @@ class Plan(NamedTuple):
     """The work that the command line asks for."""
 
     jobs: list[Job]
-    batch: bool  # folders or several files: existing outputs are skipped, a bad file stops nothing
+    batch: bool  # folders or several files: what is done is skipped, a bad file stops nothing
+    left_out: Sequence[tuple[Path, str]] = ()  # in folders: what could not be taken in, and why
 
 
 def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set[str]) -> Plan:
@@ -72,32 +74,44 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
     folder = None if output is None else Path(output)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; several results need a folder")
-    jobs: list[Job] = []
+    jobs: dict[tuple[str, str], Job] = {}  # a file that is named twice is one job
+    left_out: list[tuple[Path, str]] = []
     for path in paths:
         assert path is not None
-        root, found = (path, list(walk(path, extensions))) if path.is_dir() else (None, [path])
-        if not found:
-            raise ConfigError(f"{path}: no {', '.join(sorted(extensions))} files in this folder")
+        root, found = None, [path]
+        if path.is_dir():
+            root, below = path, search(path, extensions)
+            found, missed = below.files, [*below.folders, *below.unusable]
+            if not found and not missed:
+                listed = ", ".join(sorted(extensions))
+                raise ConfigError(f"{path}: no {listed} files in this folder")
+            left_out += missed
         for source in found:
             inside = Path(source.name) if root is None else source.relative_to(root)
-            target = source if folder is None else folder / inside
-            jobs.append(Job(source, target.with_suffix(suffix)))
-    return Plan(jobs, batch=True)
+            target = (source if folder is None else folder / inside).with_suffix(suffix)
+            jobs.setdefault(
+                (os.path.realpath(source), os.path.abspath(target)), Job(source, target)
+            )
+    return Plan([*jobs.values()], True, left_out)
 
 
-def walk(folder: Path, extensions: Set[str]) -> Iterator[Path]:
-    """Files below ``folder`` with one of the extensions, in a fixed order, hidden ones left out."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if Path(name).suffix.lower() in extensions and not name.startswith("."):
-                yield Path(parent) / name
+def read_bytes(source: Path | None, alone: bool = True) -> bytes:
+    """A file's contents, or standard input's.
 
+    Args:
+        source: None is standard input.
+        alone: whether a pipe may be read, which waits for what is written to it.
 
-def read_bytes(source: Path | None) -> bytes:
-    """A file's contents, or standard input's."""
+    Raises:
+        TngexpError: for what would never end, or not begin.
+    """
     if source is None:
         return sys.stdin.buffer.read()
+    kind = special(source)
+    if kind == "a pipe" and not alone:
+        raise TngexpError("a pipe, not a file; give it alone")
+    if kind is not None and kind != "a pipe":
+        raise TngexpError(f"{kind}, not a file")
     return source.read_bytes()
 
 

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from tngexp import zoo
+from tngexp._folders import search
 from tngexp.cli.batch import explain
-from tngexp.cli.files import STANDARD, read_bytes, walk
+from tngexp.cli.files import STANDARD, read_bytes
 from tngexp.coding.container import Container, index_to_quality, read
 from tngexp.types import ConfigError
 
@@ -33,13 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
-    failed = 0
+    sources, left_out = _sources(arguments.inputs)
+    for path, why in left_out:
+        print(f"error: {path}: {why}", file=sys.stderr)
+    failed = len(left_out)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names and × on an ASCII terminal
-    for source in _sources(arguments.inputs):
+    for source in sources:
         name = "standard input" if source is None else str(source)
         try:
-            data = read_bytes(source)
+            data = read_bytes(source, alone=len(sources) == 1)
             lines = describe(read(data), len(data))
         except Exception as error:
             if os.environ.get("TNGEXP_DEBUG") == "1":
@@ -86,19 +90,23 @@ def describe(file: Container, size: int) -> list[tuple[str, str]]:
     return lines
 
 
-def _sources(inputs: list[str]) -> list[Path | None]:
+def _sources(inputs: list[str]) -> tuple[list[Path | None], list[tuple[Path, str]]]:
+    """The files that are meant, and what of folders could not be taken in, and why."""
     if STANDARD in inputs and len(inputs) > 1:
         raise ConfigError("standard input (-) cannot be combined with other inputs")
     sources: list[Path | None] = []
+    left_out: list[tuple[Path, str]] = []
     for name in inputs:
         path = Path(name)
         if name == STANDARD:
             sources.append(None)
         elif path.is_dir():
-            found = list(walk(path, {".tng"}))
-            if not found:
+            found = search(path, {".tng"})
+            missed = [*found.folders, *found.unusable]
+            if not found.files and not missed:
                 raise ConfigError(f"{path}: no .tng files in this folder")
-            sources += found
+            sources += found.files
+            left_out += missed
         else:
             sources.append(path)
-    return sources
+    return sources, left_out
