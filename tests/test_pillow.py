@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +205,18 @@ def test_models_by_path_and_environment(
         image.load()
     with pytest.raises(ValueError, match="no such checkpoint"):
         photo(8, 8).save(tmp_path / "b.tng", model=tmp_path / "none.ckpt")
+
+
+def test_a_checkpoint_that_is_replaced_is_read_anew(
+    codecs: tuple[ImageCodec, ImageCodec], tmp_path: Path
+) -> None:
+    models = []
+    for index, codec in enumerate(codecs):
+        path = checkpoint(codec, tmp_path / "codec.ckpt")
+        os.utime(path, (1e9, 1e9))  # as a copy that keeps its date
+        photo(8, 8).save(tmp_path / f"{index}.tng", model=path)
+        models.append(read((tmp_path / f"{index}.tng").read_bytes()).model)
+    assert models == [codec.fingerprint() for codec in codecs]
 
 
 def test_bad_files_fail_as_pillows_users_expect(codecs: tuple[ImageCodec, ImageCodec]) -> None:

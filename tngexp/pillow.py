@@ -157,12 +157,20 @@ def _codec(model: ImageCodec | Codec | str | Path) -> ImageCodec:
     if isinstance(model, Codec):
         return ImageCodec(model)
     path = zoo.path(str(model)) if str(model) in zoo.MODELS else Path(model)
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    return _load(path, changed)
+    return _load(path, _state(path))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Changes whenever the file does, under whatever path and with whatever date it is replaced."""
+    if not path.is_file():
+        return ()
+    status = path.stat()
+    times = status.st_mtime_ns, status.st_ctime_ns  # the second cannot be set by hand
+    return (status.st_dev, status.st_ino, status.st_size, *times)
 
 
 @functools.lru_cache(maxsize=2)
-def _load(path: Path, changed: int) -> ImageCodec:
+def _load(path: Path, state: tuple[int, ...]) -> ImageCodec:
     from tngexp.io import load
 
     return load(path)

@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from tngexp._cli import debugging, explain, guarded
+from tngexp._cli import as_list, debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers, slug
+from tngexp.build import build
 from tngexp.report.table import Cell, Column, Table
 from tngexp.report.text import print_table
-from tngexp.screening import Run, Trace, Verdict, judge, run_all
+from tngexp.screening import Run, Trace, Verdict, judge, run_all, weights_content
 from tngexp.screening.plot import save_plot
 from tngexp.training.interrupt import Interrupted
 from tngexp.training.summary import shown_path
@@ -34,6 +35,8 @@ from tngexp.types import ConfigError, TngexpError
 __all__ = ["Screening", "main", "screen"]
 
 _BASE = "base"
+# What may change from call to call without making it another training.
+_FREE = ("name", "group", "run_dir", "resume", "logger", "report")
 _OF_OVERRIDES = ("base", "variants", "common", "dataset_options")
 
 
@@ -55,8 +58,8 @@ def screen(config: Mapping[str, Any]) -> Screening:
     out, seeds = Path(config["out"]), list(range(_positive(config, "seeds")))
     _positive(config, "steps")
     variants = {_BASE: _overrides(config, "")}
-    for text in config["variants"]:
-        variants[str(text)] = _overrides(config, str(text))
+    for text in as_list("variants", config["variants"]):
+        variants[text] = _overrides(config, text)
     runs = [
         Run(name, tuple(overrides), seed) for seed in seeds for name, overrides in variants.items()
     ]
@@ -71,7 +74,20 @@ def screen(config: Mapping[str, Any]) -> Screening:
             config.resume, config.init_from = str(resume), None
         return train(config)
 
-    found = run_all(runs, out, train)
+    contents: dict[str, str] = {}
+
+    def made_of(run: Run) -> dict[str, Any]:
+        plain: Any = OmegaConf.to_container(composed[run], resolve=True)
+        data = json.dumps(plain["data"], sort_keys=True, default=str)
+        if data not in contents:
+            contents[data] = build(plain["data"], trusted=True).content()
+        return {
+            **{key: value for key, value in plain.items() if key not in _FREE},
+            "photos": contents[data],
+            "weights": weights_content(plain.get("init_from")),
+        }
+
+    found = run_all(runs, out, train, made_of)
     traces = {name: [found[r] for r in runs if r.variant == name] for name in variants}
     losses = {
         name: {r.seed: found[r].losses[-1] for r in runs if r.variant == name} for name in variants
@@ -148,7 +164,7 @@ def _overrides(config: Mapping[str, Any], variant: str) -> list[str]:
     return [
         base if "=" in base else f"model={base}",
         f"data={config['dataset']}",
-        *map(str, config["dataset_options"]),
+        *as_list("dataset_options", config["dataset_options"]),
         f"trainer.max_steps={steps}",
         f"trainer.val_every={max(1, steps // _positive(config, 'points'))}",
         "trainer.progress=false",
@@ -157,7 +173,7 @@ def _overrides(config: Mapping[str, Any], variant: str) -> list[str]:
         "+callbacks.trace={_target_:tngexp.screening.runs.LossTrace}",
         "logger=none",
         "report=none",
-        *map(str, config["common"]),
+        *as_list("common", config["common"]),
         *further,
         *(word for word in variant.split("+") if word),
     ]

@@ -101,6 +101,14 @@ def test_a_second_run_is_done_and_another_one_needs_force(
     assert main([*other, "--force"]) == 0
     assert set(_files(out)) == {"shard-000000.tar", "index.json"}
 
+    # Another picture of as many bytes under the same name is not done, either.
+    photo = root / "2.png"
+    content = photo.read_bytes()
+    photo.write_bytes(content[:-1] + b"x")
+    assert main(other) == 2
+    photo.write_bytes(content)
+    assert main(other) == 0
+
     # Damaged, or new photos: not done.
     (out / "shard-000000.tar").write_bytes(b"")
     assert main(other) == 2

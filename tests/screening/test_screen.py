@@ -11,6 +11,7 @@ import pytest
 from support import photo
 
 from tngexp import screen as entry
+from tngexp.screening import Run, weights_content
 from tngexp.screening.runs import LossTrace
 
 
@@ -108,6 +109,7 @@ def test_an_interrupted_training_goes_on(
         ("seeds=0", "seeds=0 must be"),
         ("base=nope", "nope"),
         ("steps=6", "holds a training with"),
+        ("variants={a:1}", "variants="),
     ],
 )
 def test_bad_input_is_one_message(
@@ -125,6 +127,54 @@ def test_bad_input_is_one_message(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_other_photos_under_the_same_path_are_not_taken_for_trained(
+    words: list[str], tmp_path: Path, trained: list[str], capsys: Any
+) -> None:
+    words[1:3] = ["variants=optimizer.lr=2e-3", "seeds=1"]  # one is a list of one
+    assert entry.main(words) == 0
+    assert trained == ["base-0", "optimizer.lr=2e-3-0"]
+    trained.clear()
+    path, trace = tmp_path / "photos" / "3.png", tmp_path / "out" / "base" / "seed0" / "trace.json"
+    finished = trace.read_bytes()
+    photo(93, 80).rotate(180).save(path)
+    # Finished or interrupted.
+    for _ in range(2):
+        assert entry.main(words) == 2
+        assert "base/seed0 holds a training with other photos" in capsys.readouterr().err
+        trace.unlink(missing_ok=True)
+    trace.write_bytes(finished)
+    photo(93, 80).save(path)
+    assert entry.main(words) == 0
+    assert trained == []
+
+
+def test_trainings_that_do_not_tell_their_data_are_refused(
+    words: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    words[1:3] = ["variants=[]", "seeds=1"]
+    assert entry.main(words) == 0
+    (tmp_path / "out" / "base" / "seed0" / "made-of.json").unlink()
+    assert entry.main(words) == 2
+    assert "does not say which data" in capsys.readouterr().err
+
+
+def test_the_content_of_a_start_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    assert weights_content(str(path)) is weights_content(None) is None
+    contents = set()
+    for text in "ab":
+        path.write_text(text)
+        contents.add(weights_content(str(path)))
+    assert len(contents) == 2
+
+
+def test_runs_never_share_a_folder(tmp_path: Path) -> None:
+    names = ["a=[1,2]", "a=(1,2)", "a=1", "x" * 150, "x" * 151]
+    folders = {Run(name, (), 0).folder(tmp_path) for name in names}
+    assert len(folders) == len(names)
+    assert Run("a=1", (), 0).folder(tmp_path) == tmp_path / "a=1" / "seed0"
 
 
 def test_overrides_need_no_quotes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tngexp.datasets.crops import CentreCrops, CropDataset
-from tngexp.datasets.images import Photo
+from tngexp.datasets.images import FilePhoto, Photo
 from tngexp.datasets.sampler import EndlessBatches
 from tngexp.types import ConfigError
 
@@ -120,6 +121,21 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
 
     def setup(self, stage: str | None = None) -> None:
         _ = self.photos  # bad data is reported before the first step
+
+    def content(self) -> str:
+        """A SHA-256 of the photos that train and of those held out: of names and files.
+
+        Two configurations with the same content train alike; a path says nothing of that.
+        """
+        digest = hashlib.sha256()
+        for part in self.photos:
+            for photo in dict.fromkeys(part):
+                digest.update(photo.name.encode("utf-8", "surrogateescape") + b"\0")
+                if isinstance(photo, FilePhoto):
+                    with photo.path.open("rb") as file:
+                        digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(b"\0")
+        return digest.hexdigest()
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         options = self.options

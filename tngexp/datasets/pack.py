@@ -14,7 +14,7 @@ import sys
 import tarfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -49,35 +49,36 @@ def pack(
     webdataset("writer")  # its absence is reported before the folder is searched
     found = _scan(check_folder("FOLDER", folder), min_side)
     photos = sorted(found.photos, key=lambda photo: name_hash(photo.name))
-    source = _fingerprint(photos, shard_mib)
-    if (index := _finished(out, source)) is not None and not force:
+    if not force and (index := _finished(out, photos, shard_mib)) is not None:
         return index, False
     _clear(out, force)
     keys = _keys(found)
     shards: list[Shard] = []
-    packed: list[FilePhoto] = []
+    packed: dict[FilePhoto, str] = {}  # with the SHA-256 of their files
     with tqdm(total=len(photos), unit="image", disable=None) as progress:
         for group in _groups(photos, shard_mib * 2**20):
             path = out / f"shard-{len(shards):06d}.tar"
             if written := _write(path, group, keys, found):
                 shards.append(Shard(path.name, len(written), path.stat().st_size))
-                packed += written
+                packed |= written
             progress.update(len(group))
-    found.photos = packed
+    found.photos = list(packed)
     found.warn()
     if not packed:
         raise DataError(f"FOLDER={folder}: no image could be read. Fix: check the folder.")
-    index = ShardIndex(tuple(shards), min(photo.short_side for photo in packed), source)
+    index = ShardIndex(
+        tuple(shards), min(photo.short_side for photo in packed), _source(packed, shard_mib)
+    )
     index.save(out)  # last: shards without an index are unfinished
     return index, True
 
 
 def _write(
     path: Path, group: Sequence[FilePhoto], keys: dict[str, str], found: Scan
-) -> list[FilePhoto]:
+) -> dict[FilePhoto, str]:
     """Writes one shard, and returns what is in it; files that vanished are noted in ``found``."""
     part = path.with_name(f"{path.name}.part")
-    written = []
+    written = {}
     with (
         part.open("wb") as file,
         # A fixed time, so that the bytes depend on the images alone.
@@ -90,7 +91,7 @@ def _write(
                 found.unreadable.append((photo.name, error.strerror or str(error)))
                 continue
             tar.write({"__key__": keys[photo.name], photo.path.suffix[1:]: data})
-            written.append(photo)
+            written[photo] = hashlib.sha256(data).hexdigest()
     if written:
         part.replace(path)
     else:
@@ -102,6 +103,8 @@ def index_shards(folder: Path) -> ShardIndex:
     """Writes the index of local shards that another program made. Raises DataError."""
     shards = []
     for path in sorted(check_folder("--index", folder).glob("*.tar")):
+        if not path.is_file():
+            raise DataError(f"{path} is no file. Fix: take it out of the folder.")
         try:
             with tarfile.open(path, "r:") as tar:
                 count = sum(member.isreg() and is_image(member.name) for member in tar)
@@ -132,18 +135,25 @@ def _scan(folder: Path, min_side: int) -> Scan:
     return found
 
 
-def _fingerprint(photos: Sequence[FilePhoto], shard_mib: float) -> str:
-    files = [(ascii(photo.name), photo.path.stat().st_size) for photo in photos]
-    return hashlib.sha256(json.dumps([files, shard_mib]).encode()).hexdigest()
+def _source(files: Mapping[FilePhoto, str], shard_mib: float) -> str:
+    """Equal for the same files, by name and content, and the same arguments."""
+    named = [(ascii(photo.name), digest) for photo, digest in files.items()]
+    return hashlib.sha256(json.dumps([named, shard_mib]).encode()).hexdigest()
 
 
-def _finished(out: Path, source: str) -> ShardIndex | None:
+def _finished(out: Path, photos: Sequence[FilePhoto], shard_mib: float) -> ShardIndex | None:
     """The index of ``out`` if it is complete and came from the same images and arguments."""
     try:
         _, index = load_index(out)
     except DataError:
         return None
-    return index if index.source == source else None
+    if index.images != len(photos):
+        return None  # spares reading them
+    files = {}
+    for photo in photos:
+        with photo.path.open("rb") as file:
+            files[photo] = hashlib.file_digest(file, "sha256").hexdigest()
+    return index if index.source == _source(files, shard_mib) else None
 
 
 def _clear(out: Path, force: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tngexp.screening.runs import Run, Trace, run_all
+from tngexp.screening.runs import Run, Trace, run_all, weights_content
 from tngexp.screening.verdict import Verdict, judge
 
-__all__ = ["Run", "Trace", "Verdict", "judge", "run_all"]
+__all__ = ["Run", "Trace", "Verdict", "judge", "run_all", "weights_content"]

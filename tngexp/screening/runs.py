@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 
 from tngexp._conf import slug
-from tngexp.io import read_checkpoint
+from tngexp.io import locate, read_checkpoint
 from tngexp.types import ConfigError
 
-__all__ = ["LossTrace", "Run", "Trace", "run_all"]
+__all__ = ["LossTrace", "Run", "Trace", "run_all", "weights_content"]
 
 _TRACE = "trace.json"
+_MADE_OF = "made-of.json"
 
 
 class Run(NamedTuple):
@@ -27,8 +29,11 @@ class Run(NamedTuple):
     seed: int
 
     def folder(self, out: Path) -> Path:
-        """Where its files go."""
-        return out / slug(self.variant) / f"seed{self.seed}"
+        """Where its files go; no other run has the same."""
+        name = slug(self.variant)
+        if name != self.variant:  # others may look alike when shortened
+            name += "-" + hashlib.sha256(self.variant.encode()).hexdigest()[:8]
+        return out / name / f"seed{self.seed}"
 
 
 class Trace(NamedTuple):
@@ -70,6 +75,7 @@ def run_all(
     runs: Sequence[Run],
     out: Path,
     train: Callable[[Run, Path, Path | None], object],
+    made_of: Callable[[Run], Mapping[str, Any]],
     announce: Callable[[str], None] = print,
 ) -> dict[Run, Trace]:
     """Train what is not trained yet; a training that was interrupted goes on.
@@ -79,12 +85,18 @@ def run_all(
         out: folder of all.
         train: trains a run into its folder, from a checkpoint if given, with a
             :class:`LossTrace` among its callbacks.
+        made_of: all that decides what a run will become, as plain data: its whole configuration,
+            and the content of what that names.
         announce: told about each training that starts.
 
     Raises:
-        ConfigError: when a folder holds a run of other overrides.
+        ConfigError: when a folder holds a run of other overrides, options or data.
     """
-    finished = {run: _finished(run.folder(out), run) for run in runs}  # conflicts show first
+    ingredients = {run: json.loads(json.dumps(made_of(run), default=str)) for run in runs}
+    finished = {}
+    for run in runs:  # conflicts show first
+        finished[run] = _finished(run.folder(out), run)
+        _check_made_of(run.folder(out), ingredients[run])
     traces = {}
     for number, run in enumerate(runs, start=1):
         trace = finished[run]
@@ -92,11 +104,22 @@ def run_all(
             folder = run.folder(out)
             last = folder / "checkpoints" / "last.ckpt"
             announce(f"{number} of {len(runs)}: {run.variant}, seed {run.seed}")
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / _MADE_OF, ingredients[run])
             train(run, folder, last if last.exists() else None)
             trace = _read(last)
             _write(folder / _TRACE, {**run._asdict(), **trace._asdict()})
         traces[run] = trace
     return traces
+
+
+def weights_content(checkpoint: str | None) -> str | None:
+    """A SHA-256 of the file that a training starts from; None for none, or one that is missing."""
+    path = None if checkpoint is None else locate(checkpoint)
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(checkpoint: Path) -> Trace:
@@ -115,6 +138,38 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     beside = path.with_name(f".{path.name}.partial")
     beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
     beside.replace(path)
+
+
+def _check_made_of(folder: Path, now: Mapping[str, Any]) -> None:
+    """Raise ConfigError when ``folder`` holds a run, finished or not, that is made of others."""
+    if not any((folder / part).exists() for part in (_TRACE, "checkpoints")):
+        return
+    advice = "choose another out=DIR, or delete the folder"
+    try:
+        before = json.loads((folder / _MADE_OF).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{folder} holds a training that does not say which data and options it is of "
+            f"(earlier versions did not note them): {advice}"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"{folder / _MADE_OF} is damaged: {advice}") from error
+    old, new = _flat(before), _flat(now)
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    if changed:
+        listed = ", ".join(changed[:4]) + (", …" if len(changed) > 4 else "")
+        raise ConfigError(f"{folder} holds a training with other {listed}: {advice}")
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` → ``{"a.b": 1}``."""
+    if not isinstance(content, Mapping):
+        return {prefix: content}
+    return {
+        name: value
+        for key, item in content.items()
+        for name, value in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
 
 
 def _finished(folder: Path, run: Run) -> Trace | None:

@@ -91,7 +91,7 @@ def _wandb(
         job_type=job,
         # Not WandbLogger's ``offline``: that sets WANDB_MODE for the rest of the process.
         mode=mode,
-        tags=list(config.get("tags") or []),
+        tags=[tags] if isinstance(tags := config.get("tags") or [], str) else list(tags),
         settings=settings,
     )
     # WandbLogger always passes this option, about which wandb then warns that it has no effect.
