@@ -52,8 +52,8 @@ def cost(codec: ImageCodec, data: bytes, quality: float) -> float:
 
 def test_more_effort_costs_less_of_what_the_codec_was_trained_for() -> None:
     codec, image = shipped(), photo(100, 70)
-    costs = [cost(codec, codec.compress(image, 0.5, effort), 0.5) for effort in (0, 2, 4)]
-    assert costs[1] < 0.995 * costs[0]
+    costs = [cost(codec, codec.compress(image, 0.5, effort), 0.5) for effort in (0, 3, 4)]
+    assert costs[1] < 0.99 * costs[0]
     assert costs[2] < 0.98 * costs[0]
     assert costs[2] < costs[1]
 
