@@ -64,8 +64,8 @@ LAYERS: list[dict[str, set[str]]] = [
         "pillow": {"types", "bitstream", "codec", "coding", "io", "pixels", "zoo"},
         "screening": {"types", "_conf", "io"},
         "evaluation": {
-            *("types", "_folders", "anchors", "bitstream", "build", "coding", "datasets", "io"),
-            *("legacy", "metrics", "objective", "report"),
+            *("types", "_folders", "anchors", "bitstream", "build", "coding", "datasets", "effort"),
+            *("io", "legacy", "metrics", "objective", "report"),
         },
         "training": {
             *("types", "build", "codec", "datasets", "io", "legacy", "losses", "metrics"),

@@ -29,6 +29,7 @@ from tngexp.datasets.images import Photo
 from tngexp.evaluation import (
     Model,
     RecordFile,
+    at_efforts,
     load_models,
     measure_codecs,
     photos_to_measure,
@@ -80,7 +81,7 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     plain = _plain(config)
     plain |= {name: as_list(name, plain[name]) for name in ("anchors", "metrics", "published")}
     rates = _rates(plain["viewer"]["bpp"])
-    models = load_models(_runs(plain["runs"]))
+    models = at_efforts(load_models(_runs(plain["runs"])), plain["efforts"], plain["tune"])
     quoted = [read_published(path) for path in plain["published"]]
     dataset, photos = photos_to_measure(plain["data"], plain.get("held_out", False))
     if plain.get("images") is not None:

@@ -20,7 +20,14 @@ from tqdm import tqdm
 
 from tngexp._cli import as_list, debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.evaluation import RecordFile, load_models, measure_codecs, photos_to_measure, to_curves
+from tngexp.evaluation import (
+    RecordFile,
+    at_efforts,
+    load_models,
+    measure_codecs,
+    photos_to_measure,
+    to_curves,
+)
 from tngexp.evaluation.summary import records_table
 from tngexp.metrics.curves import Curve
 from tngexp.report.published import to_compressai
@@ -42,6 +49,7 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
     plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     metrics = as_list("metrics", plain["metrics"])
     models = load_models(as_list("checkpoint", plain["checkpoint"]))  # bad ones show now
+    models = at_efforts(models, plain["efforts"], plain["tune"])
     dataset, photos = photos_to_measure(plain["data"])
     out = Path(plain["out"])
     with tqdm(unit="image", disable=None) as progress:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -84,6 +86,14 @@ def test_one_seed_one_file() -> None:
     first, second, other = (codec.compress(image, 0.5, 2, seed=seed) for seed in (1, 1, 2))
     assert first == second
     assert first != other
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_may_be_off_around_it(mode: Callable[[], AbstractContextManager[None]]) -> None:
+    codec, image = shipped(), photo(60, 50)
+    with mode():
+        data = codec.compress(image, 0.5, 2)
+    assert data == codec.compress(image, 0.5, 2)
 
 
 @torch.no_grad()

@@ -185,9 +185,9 @@ def test_kept_files_of_one_stem_are_two_files(
     coded_file(files, records[1]).write_bytes(coded_file(files, records[0]).read_bytes())
     measured = []
 
-    def measure_again(*arguments: Any) -> Any:
+    def measure_again(*arguments: Any, **options: Any) -> Any:
         measured.append(arguments)
-        return measure(*arguments)
+        return measure(*arguments, **options)
 
     monkeypatch.setattr("tngexp.evaluation.codecs.measure", measure_again)
     again = measure_codecs([model], photos, name, found, qualities=[0], files=files)
@@ -307,6 +307,28 @@ def test_several_checkpoints_go_into_one_table(
     assert len(models) == 2
 
 
+def test_a_codec_at_two_efforts_is_two_curves(tmp_path: Path, capsys: Any) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    photo(200, 180).save(folder / "a.png")
+    words = ["checkpoint=tng-objective", "data=folder", f"data.root={folder}", f"out={out}"]
+    words += ["logger=none", "metrics=[]", "qualities=0.5", "save_files=true"]
+    assert entry.main([*words, "efforts=[0,2]", "tune=msssim"]) == 0
+    plain, searched = lines(out)
+    assert (plain["effort"], plain["tune"], plain["codec"]) == (0, None, "tng-objective")
+    assert (searched["effort"], searched["tune"]) == (2, "msssim")
+    assert searched["codec"] == "tng-objective, effort 2 for msssim"
+    assert searched["bytes"] != plain["bytes"]
+    assert (out / "tng-objective-effort-2-for-msssim.json").is_file()
+    for record in (plain, searched):
+        (model,) = load_models(["tng-objective"])
+        pixels = reconstruction(model, coded_file(out / "files", record))
+        assert hashlib.sha256(pixels.tobytes()).hexdigest() == record["reconstruction_sha256"]
+    assert "effort 2 for msssim" in capsys.readouterr().out
+    assert entry.main([*words, "efforts=[2,0]", "tune=mse"]) == 0
+    assert [record["tune"] for record in lines(out)] == [None, "msssim", "mse"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -319,6 +341,11 @@ def test_several_checkpoints_go_into_one_table(
         (["checkpoint={variable}", "qualities=true"], "qualities"),
         (["checkpoint={variable}", "qualities=high"], "qualities"),
         (["checkpoint={variable}", "metrics={{ssim:1}}"], "metrics"),
+        (["checkpoint=tng-objective", "efforts=[0,10]"], "effort must be a whole number from 0"),
+        (["checkpoint=tng-objective", "efforts=most"], "effort must be a whole number from 0"),
+        (["checkpoint=tng-objective", "efforts=[]"], "efforts=[] measures nothing"),
+        (["checkpoint=tng-objective", "efforts=1", "tune=psnr"], "tune must be one of mse, msssim"),
+        (["checkpoint={ours}", "efforts=1"], "does not tell for which λ"),
         (["checkpoint=[]"], "checkpoint"),
         (["checkpoint=true"], "checkpoint"),
         ([], "give it as checkpoint="),

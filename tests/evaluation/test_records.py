@@ -20,6 +20,8 @@ KEY = {
     "original": "768x512 33",
     "quality": 0.5,
     "measurement": 1,
+    "effort": 3,
+    "tune": "mse",
 }
 
 # A line as the first tngexp wrote it.

@@ -84,22 +84,37 @@ def refine(
             f"an image of {width}×{height} pixels is too small to search for {tuning.name}, which "
             f"needs {tuning.min_side} a side: search for mse (--tune mse), or leave effort at 0"
         )
-    y, z = latents.y.clone(), None if latents.z is None else latents.z.clone()
-    windows = list(_windows(*y.shape[-2:]))
-    generator = torch.Generator().manual_seed(seed)
     frozen = [p for p in model.parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
-        for number, window in enumerate(windows):
-            search = _Search(model, Latents(y, z), region, tuning, window)
-            finished = search.run(plan, generator, reduced, tell, number, len(windows))
-            search.keep(Latents(y, z))
-            if not finished:
-                break
+        # Whoever measures has gradients turned off.
+        with torch.inference_mode(False), torch.enable_grad():
+            return _refine(model, latents, region, tuning, plan, seed, reduced, tell)
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+
+
+def _refine(
+    model: Codec,
+    latents: Latents,
+    region: Region,
+    tuning: Tuning,
+    plan: Plan,
+    seed: int,
+    reduced: bool,
+    tell: Callable[[Progress], None] | None,
+) -> Latents:
+    y, z = latents.y.clone(), None if latents.z is None else latents.z.clone()
+    windows = list(_windows(*y.shape[-2:]))
+    generator = torch.Generator().manual_seed(seed)
+    for number, window in enumerate(windows):
+        search = _Search(model, Latents(y, z), region, tuning, window)
+        finished = search.run(plan, generator, reduced, tell, number, len(windows))
+        search.keep(Latents(y, z))
+        if not finished:
+            break
     return Latents(y, z)
 
 

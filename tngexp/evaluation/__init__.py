@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tngexp.evaluation.checkpoints import Model, find_checkpoints, load_models
+from tngexp.evaluation.checkpoints import Model, at_efforts, find_checkpoints, load_models
 from tngexp.evaluation.codecs import measure_codecs
 from tngexp.evaluation.curves import to_curves
 from tngexp.evaluation.measure import Measurement, measure, measure_coder
@@ -13,6 +13,7 @@ __all__ = [
     "Measurement",
     "Model",
     "RecordFile",
+    "at_efforts",
     "find_checkpoints",
     "load_models",
     "measure",

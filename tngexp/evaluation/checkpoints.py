@@ -6,17 +6,19 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tngexp._folders import search
 from tngexp.bitstream import ImageCodec
+from tngexp.effort import check_effort, tuning_of
 from tngexp.io import CheckpointError, identity, load, locate, read_checkpoint
 from tngexp.legacy import modernise, modernise_run
 from tngexp.objective import objective
+from tngexp.types import ConfigError
 
-__all__ = ["Model", "find_checkpoints", "load_models"]
+__all__ = ["Model", "at_efforts", "find_checkpoints", "load_models"]
 
 _BEST = Path("checkpoints") / "best.ckpt"
 # What may differ between the points of one curve: λ, and what changes with every run.
@@ -33,7 +35,9 @@ class Model:
     codec: ImageCodec
     curve: str  # label of the curve it is a point of, or all of when its rate is variable
     lmbda: float | None  # of a fixed rate, where known
-    key: dict[str, str]  # what its figures depend on, see tngexp.io.identity
+    key: dict[str, Any]  # what its figures depend on: tngexp.io.identity, effort and tune
+    effort: int = 0  # of its encoder
+    tune: str | None = None  # what an effort above 0 searches for; None: the codec's own distortion
 
     def setting(self, quality: float | None) -> str:
         """A point of its curve in words."""
@@ -90,6 +94,30 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
     )
 
 
+def at_efforts(models: Sequence[Model], efforts: Any, tune: str | None) -> list[Model]:
+    """Every model at every effort of its encoder, each a curve of its own.
+
+    Raises:
+        ConfigError: unless ``efforts`` is a whole number from 0 to 9 or a list of them, for no such
+            ``tune``, or a model that cannot search.
+    """
+    values = list(dict.fromkeys(efforts)) if isinstance(efforts, list) else [efforts]
+    if not values:
+        raise ConfigError("efforts=[] measures nothing; efforts=[0] is an encoder without search")
+    found = []
+    for model in models:
+        for effort in values:
+            if not check_effort(effort):
+                found.append(model)
+                continue
+            quality = 0.5 if model.codec.model.rate.variable else None
+            tuning_of(model.codec.model.objective, quality, tune)
+            label = f"{model.curve}, effort {effort}" + (f" for {tune}" if tune else "")
+            key = model.key | {"effort": effort, "tune": tune}
+            found.append(replace(model, curve=label, key=key, effort=effort, tune=tune))
+    return found
+
+
 def _distinct(models: Iterable[Model]) -> list[Model]:
     """Each content once on a curve: a copy would count every image twice."""
     return list({(m.curve, *m.key.values()): m for m in reversed([*models])}.values())[::-1]
@@ -101,7 +129,7 @@ def _model(entry: _Loaded, label: str) -> Model:
     assert model.config is not None
     trained_for = objective(checkpoint["tngexp"])
     lmbda = None if model.rate.variable or trained_for is None else trained_for.lmbda
-    return Model(path, codec, label, lmbda, identity(codec))
+    return Model(path, codec, label, lmbda, {**identity(codec), "effort": 0, "tune": None})
 
 
 def _curve(entry: _Loaded) -> str:

@@ -101,7 +101,9 @@ def measure_codecs(
                 rgb = pixels_of(photo)
                 if digest(rgb) != original:
                     raise TngexpError(f"{photo.name} was changed while it was measured; run again")
-                measurement, data = measure(model.codec, rgb, quality, metrics)
+                measurement, data = measure(
+                    *(model.codec, rgb, quality, metrics), effort=model.effort, tune=model.tune
+                )
                 file = _file_name(key, photo.name)
                 if files is not None:
                     _write(files / file, data)

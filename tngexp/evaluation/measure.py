@@ -93,7 +93,12 @@ def measure_coder(
 
 @torch.no_grad()
 def measure(
-    codec: ImageCodec, rgb: NDArray[np.uint8], quality: float | None, metrics: Sequence[str] = ()
+    codec: ImageCodec,
+    rgb: NDArray[np.uint8],
+    quality: float | None,
+    metrics: Sequence[str] = (),
+    effort: int = 0,
+    tune: str | None = None,
 ) -> tuple[Measurement, bytes]:
     """:func:`measure_coder` of a codec in evaluation mode.
 
@@ -102,9 +107,11 @@ def measure(
         rgb: 8-bit RGB, (H, W, 3).
         quality: 0 … 1 for a variable-rate codec, else None.
         metrics: names of further metrics.
+        effort: of the encoder, 0 … 9.
+        tune: what it searches for.
 
     Raises:
-        ConfigError: for a quality the codec does not take.
+        ConfigError: for a quality or an effort that the codec does not take.
     """
     coded = None
     if quality is not None:
@@ -112,7 +119,7 @@ def measure(
     device = next(codec.parameters()).device
     return measure_coder(
         rgb,
-        lambda: codec.compress(Image.fromarray(rgb), quality),
+        lambda: codec.compress(Image.fromarray(rgb), quality, effort, tune=tune),
         lambda data: np.asarray(codec.decompress(data)),
         metrics,
         lambda: float(codec.model.estimate_bpp(_tensor(rgb).to(device), coded)),

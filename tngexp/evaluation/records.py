@@ -14,7 +14,10 @@ __all__ = ["RECORD_VERSION", "RecordFile"]
 
 RECORD_VERSION = 3
 # All that figures depend on. Data set and image are names, which others may have, too.
-_KEY = ("model", "weights_sha256", "config_sha256", "original", "quality", "measurement")
+_KEY = (
+    *("model", "weights_sha256", "config_sha256", "effort", "tune"),
+    *("original", "quality", "measurement"),
+)
 _ALWAYS = ("model", "dataset", "image", "quality", "version")
 
 
@@ -50,7 +53,7 @@ class RecordFile:
 
         Args:
             metrics: further metrics it must hold.
-            key: model, weights_sha256 and config_sha256 of the codec
+            key: model, weights_sha256, config_sha256, effort and tune of the codec
                 (:attr:`tngexp.evaluation.Model.key`), original
                 (:func:`tngexp.evaluation.photos.digest`), quality and measurement (the version).
         """
@@ -112,4 +115,5 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
     if version <= 2:  # named the data set and the image, and did not say which pixels those had
         record = {**record, "original": None, "measurement": None}
         record |= {"file": None, "file_sha256": None}
-    return {**record, "version": RECORD_VERSION}
+    # Before encoders searched.
+    return {"effort": 0, "tune": None, **record, "version": RECORD_VERSION}

@@ -21,7 +21,11 @@ def records_table(records: Sequence[Mapping[str, Any]]) -> Table:
     """
     rows: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
     for record in records:
-        rows.setdefault((str(record["checkpoint"]), record["quality"]), []).append(record)
+        name = str(record["checkpoint"])
+        if record.get("effort"):
+            name += f", effort {record['effort']}"
+            name += f" for {record['tune']}" if record["tune"] else ""
+        rows.setdefault((name, record["quality"]), []).append(record)
     numbers = {name: n for n, name in enumerate(dict.fromkeys(c for c, _ in rows), start=1)}
     table = Table(
         title="real files, header included; means over images",
