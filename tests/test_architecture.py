@@ -18,32 +18,37 @@ ROOMS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILE
 # only name what stands in a layer above its own, so that no import goes in a circle.
 LAYERS: list[dict[str, set[str]]] = [
     {
-        "types": set(),
+        "errors": set(),
+        "terminal": set(),
         "_conf": set(),
         "_folders": set(),
         "legacy": set(),
         "hardware": set(),
     },
+    {
+        "types": {"errors"},
+        "_help": {"_conf"},
+    },
     {  # what an image's pixels mean, for whatever has to do with images
-        "pixels": {"types"},
+        "pixels": {"errors"},
     },
     {  # components: never each other
         "transforms": {"types"},
         "quantizers": {"types"},
         "priors": {"types"},
         "rate": {"types"},
-        "coding": {"types"},
+        "coding": {"errors"},
         "losses": {"types"},
         "metrics": {"types"},
-        "datasets": {"_folders", "pixels", "types"},
+        "datasets": {"_folders", "pixels", "terminal", "types"},
         "anchors": {"types"},
         "build": {"types"},
-        "zoo": {"types"},
+        "zoo": {"errors"},
     },
     {  # components wired together
         "codec": {"types", "build", "legacy", "priors", "quantizers", "rate"},
         "objective": {"losses"},
-        "report": {"types", "metrics"},
+        "report": {"types", "metrics", "terminal"},
     },
     {
         "effort": {"types", "codec", "losses", "priors", "quantizers"},
@@ -60,7 +65,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {  # libraries on top of it
         "__init__": {"codec", "io"},
-        "interop": {"types", "bitstream", "codec", "io"},
+        "interop": {"types", "bitstream", "codec", "io", "terminal"},
         "pillow": {"types", "bitstream", "codec", "coding", "io", "pixels", "zoo"},
         "screening": {"types", "_conf", "io"},
         "evaluation": {
@@ -68,47 +73,43 @@ LAYERS: list[dict[str, set[str]]] = [
             *("io", "legacy", "metrics", "objective", "report"),
         },
         "training": {
-            *("types", "build", "codec", "datasets", "io", "legacy", "losses", "metrics"),
-            *("objective", "priors", "rate", "report"),
+            *("errors", "types", "build", "codec", "datasets", "io", "legacy", "losses", "metrics"),
+            *("objective", "priors", "rate", "report", "terminal"),
         },
     },
     {  # what programs share
-        "_cli": {"types", "_conf", "training"},
+        "_cli": {"errors", "terminal", "_conf", "_help", "training"},
         "cli": {
-            "_conf",
-            "_folders",
-            "bitstream",
-            "coding",
-            "io",
-            "pixels",
-            "targets",
-            "types",
-            "zoo",
+            *("errors", "terminal", "_conf", "_folders", "bitstream", "coding", "io", "pixels"),
+            *("targets", "zoo"),
         },
     },
     {  # programs
         "complexity": {
             *("types", "_cli", "_conf", "bitstream", "codec", "io", "priors", "training"),
         },
-        "evaluate": {"types", "_cli", "_conf", "evaluation", "metrics", "report", "training"},
+        "evaluate": {
+            *("types", "_cli", "_conf", "evaluation", "metrics", "report", "terminal", "training"),
+        },
         "compress": {"cli"},
         "decompress": {"cli"},
     },
     {
         "compare": {
             *("types", "_cli", "_conf", "complexity", "datasets", "evaluation", "metrics"),
-            *("report", "training"),
+            *("report", "terminal", "training"),
         },
     },
     {
-        "sweep": {"types", "compare", "report", "training"},
+        "sweep": {"errors", "compare", "report", "terminal", "training"},
     },
     {
-        "train": {"types", "_cli", "_conf", "compare", "sweep", "training"},
+        "train": {"errors", "_cli", "_conf", "compare", "sweep", "training"},
     },
     {
         "screen": {
-            *("types", "_cli", "_conf", "build", "report", "screening", "train", "training"),
+            *("types", "_cli", "_conf", "build", "report", "screening", "terminal", "train"),
+            "training",
         },
     },
 ]
@@ -126,6 +127,7 @@ LIBRARIES = {
         "sweep.py",
         "complexity.py",
         "_cli.py",
+        "_help.py",
     },
     "wandb": {"training/loggers.py"},
     "compressai": set(),

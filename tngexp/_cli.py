@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -15,8 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp._conf import CONF_DIR
+from tngexp._help import asks_for_help, help_text
+from tngexp.errors import ConfigError, TngexpError
+from tngexp.terminal import run_printing
 from tngexp.training.settings import did_you_mean
-from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["as_list", "debugging", "explain", "guarded"]
 
@@ -29,18 +32,49 @@ def debugging() -> bool:
 _user_wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
-def guarded(entry_point: Callable[[], Any], config_name: str) -> int:
+def guarded(entry_point: Callable[[], Any], config_name: str, about: str | None = None) -> int:
     """Run a Hydra entry point and return its exit code, printing expected errors as one message.
 
     ``TNGEXP_DEBUG=1`` or ``HYDRA_FULL_ERROR=1`` keep the tracebacks.
+
+    Args:
+        entry_point: takes its words from ``sys.argv``.
+        config_name: of ``conf/``.
+        about: for ``--help``, the text above what can be set.
     """
+
+    def program() -> int:
+        if about is not None and asks_for_help(sys.argv[1:]):
+            return _explained(
+                lambda: print(help_text(config_name, about, sys.argv[1:])), config_name
+            )
+        return _explained(lambda: _checked(entry_point), config_name)
+
+    return run_printing(program)
+
+
+def _checked(entry_point: Callable[[], Any]) -> None:
+    """Refuse what an unset variable of the shell leaves behind, such as ``resume=``."""
+    for word in sys.argv[1:]:
+        if re.fullmatch(r"\+{0,2}[\w./@]+=", word):
+            name = word.strip("+=")
+            raise ConfigError(
+                f"{name}= is empty (a variable of the shell that is not set?); {name}=null is the "
+                "value of nothing"
+            )
+    entry_point()
+
+
+def _explained(work: Callable[[], Any], config_name: str) -> int:
     # Without it Hydra prints its own traceback and exits before we see the exception.
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _WarningOnce()
-            entry_point()
+            work()
+    except BrokenPipeError:
+        raise
     except (TngexpError, HydraException, OmegaConfBaseException, OSError) as error:
         message = explain(error, config_name)
         if message is None or debugging():

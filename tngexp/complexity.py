@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
             *[word for word in words if word not in flags],
         ]
         entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(job)
-        return guarded(entry, "train")
+        return guarded(entry, "train", __doc__)
 
 
 def _report_checkpoint(checkpoints: list[str], words: list[str]) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
+from tngexp.errors import TngexpError
+from tngexp.terminal import console
 from tngexp.training.summary import shown_path
-from tngexp.types import TngexpError
 
 if TYPE_CHECKING:
     from tngexp.compare import Comparison
@@ -117,7 +117,7 @@ def show_sweep(comparison: Comparison) -> None:
 
     for table in comparison.tables:
         if table.key.startswith("bd-rate"):
-            print_table(Console(), table)
+            print_table(console(), table)
     show(comparison, brief=True)
 
 
@@ -179,8 +179,8 @@ def _curve(context: Any, folder: Path, own: str | None, ladder: bool) -> str | N
 
 def _neighbour(context: Any, folder: Path, own: str | None) -> Path | None:
     """The folder of the ladder's previous step: this one's with the previous λ in its name."""
+    from tngexp.errors import ConfigError
     from tngexp.training.sweep import ALONG, ladder_values
-    from tngexp.types import ConfigError
 
     # The command line overrules the file's list, in Hydra as well.
     text = _along(sys.argv[1:]) or f"{ALONG}={(context.sweeper.params or {}).get(ALONG, '')}"

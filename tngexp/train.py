@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tngexp._cli import debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers, slug
+from tngexp.errors import TngexpError
 from tngexp.sweep import (
     SweepFolder,
     compare_runs,
@@ -33,7 +34,6 @@ from tngexp.sweep import (
 )
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.summary import TrainResult, print_summary, shown_path
-from tngexp.types import TngexpError
 
 __all__ = ["TrainResult", "main", "train"]
 
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
 
     job.__module__ = "tngexp.train"
     entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(job)
-    code = guarded(entry, "train")
+    code = guarded(entry, "train", __doc__)
     if interrupts:
         return interrupts[0].exit_code
     started = SweepFolder.take()

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from tngexp.errors import CheckpointError, ConfigError, TngexpError
+
 __all__ = [
     "ACTIVATION_LIMIT",
     "MS_SSIM_MIN_SIDE",
@@ -47,18 +49,6 @@ arithmetic; trained networks stay far below."""
 
 POINT_GRID = 1024.0
 """Points and locations are multiples of 2⁻¹⁰, the grid on which files hold a decoded latent."""
-
-
-class TngexpError(Exception):
-    """Base of every error that is the user's to fix; entry points print it without a traceback."""
-
-
-class CheckpointError(TngexpError):
-    """A checkpoint that is missing, damaged, foreign, or of another architecture."""
-
-
-class ConfigError(TngexpError):
-    """A configuration that cannot work; the message names the option and the fix."""
 
 
 class Latents(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tngexp.types import TngexpError
+from tngexp.errors import TngexpError
 
 __all__ = ["BitstreamError"]
 

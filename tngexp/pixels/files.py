@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
+from tngexp.errors import ConfigError
 from tngexp.pixels.errors import PixelWarning, UnreadableImageError
 from tngexp.pixels.modes import check_white, load
-from tngexp.types import ConfigError
 
 __all__ = ["decoding", "read_header", "read_image"]
 

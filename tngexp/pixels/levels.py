@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tngexp.types import ConfigError
+from tngexp.errors import ConfigError
 
 __all__ = ["scaled", "to_levels"]
 

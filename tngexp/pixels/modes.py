@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from tngexp.errors import ConfigError
 from tngexp.pixels.colour import note_cicp
 from tngexp.pixels.errors import PixelWarning
 from tngexp.pixels.levels import scaled, to_levels
-from tngexp.types import ConfigError
 
 __all__ = ["Levels", "check_white", "image_levels", "load", "over_white"]
 

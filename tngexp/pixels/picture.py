@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from tngexp.errors import ConfigError
 from tngexp.pixels.colour import Colour, apply_profile, colour_of
 from tngexp.pixels.hidden import fill_hidden
 from tngexp.pixels.levels import to_levels
 from tngexp.pixels.modes import Levels, image_levels
-from tngexp.types import ConfigError
 
 __all__ = ["Picture", "Source", "to_picture"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tngexp.types import TngexpError
+from tngexp.errors import TngexpError
 
 __all__ = ["Interrupted", "StopRequest", "catch_signals"]
 

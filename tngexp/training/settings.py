@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from tngexp.types import ConfigError
+from tngexp.errors import ConfigError
 
 __all__ = ["ScheduleSettings", "TrainerSettings", "did_you_mean"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from tngexp import terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["TrainResult", "print_summary", "shown_path"]
 
@@ -40,8 +41,11 @@ class TrainResult(NamedTuple):
 
 def print_summary(result: TrainResult, name: str, console: Console | None = None) -> None:
     """Print the summary table. Rates are estimates from the entropy model, not file sizes."""
-    console = console or Console()
-    table = Table(title=f"tngexp {name}", title_justify="left", show_header=False)
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console or terminal.console()
+    table = Table(title=Text(f"tngexp {name}"), title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, prefix in _qualities(result.val):

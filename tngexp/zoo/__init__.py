@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from tngexp.types import CheckpointError
+from tngexp.errors import CheckpointError
 
 __all__ = ["DEFAULT", "MODELS", "Shipped", "name_of", "path"]
 
