@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from tqdm import tqdm
 
 import tngexp
+from tngexp import terminal
 from tngexp._cli import as_list, debugging, explain, guarded
 from tngexp._conf import CONF_DIR, cache_folder, register_resolvers
 from tngexp.complexity import details
@@ -52,6 +52,7 @@ from tngexp.types import ConfigError, TngexpError
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
+    from rich.console import Console
 
 __all__ = ["Comparison", "compare", "main"]
 
@@ -147,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
 
     job.__module__ = "tngexp.compare"
     entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="compare")(job)
-    code = guarded(entry, "compare")
+    code = guarded(entry, "compare", __doc__)
     return 2 if failed else code
 
 
@@ -159,7 +160,7 @@ def show(comparison: Comparison, console: Console | None = None, brief: bool = F
         console: where; standard output by default.
         brief: only the points, and what the trained codecs save at their own qualities.
     """
-    console = console or Console()
+    console = console or terminal.console()
     for table in comparison.tables:
         if brief and table.key == "points":
             print_table(console, _without(table, "images", "encode s", "decode s"))
@@ -185,8 +186,8 @@ def _without(table: Table, *labels: str) -> Table:
 
 
 def _write_tables(path: Path, tables: Sequence[Table]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        console = Console(file=file, width=140, color_system=None)
+    with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        console = terminal.console(file, width=140)
         for table in tables:
             print_table(console, table)
 

@@ -15,7 +15,6 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from tqdm import tqdm
 
 from tngexp._cli import as_list, debugging, explain, guarded
@@ -31,6 +30,7 @@ from tngexp.evaluation import (
 from tngexp.evaluation.summary import records_table
 from tngexp.metrics.curves import Curve
 from tngexp.report.published import to_compressai
+from tngexp.terminal import console
 from tngexp.types import TngexpError
 
 __all__ = ["Evaluation", "evaluate", "main"]
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"error: {message}", file=sys.stderr)
             failed = True
             return
-        Console().print(records_table(records))
+        console().print(records_table(records))
         out = Path(config.out)
         print(f"records in {out / 'records.jsonl'}")
         for curve in curves:
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
 
     job.__module__ = "tngexp.evaluate"
     entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="evaluate")(job)
-    code = guarded(entry, "evaluate")
+    code = guarded(entry, "evaluate", __doc__)
     return 2 if failed else code
 
 

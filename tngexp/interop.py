@@ -19,6 +19,7 @@ from torch import Tensor
 from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
 from tngexp.io import save
+from tngexp.terminal import named_path, reason, run_printing
 from tngexp.types import TngexpError
 
 __all__ = ["InteropError", "from_compressai", "main"]
@@ -87,19 +88,26 @@ def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Im
 
 def main(argv: list[str] | None = None) -> int:
     """Command line of ``python -m tngexp.interop``; returns the exit code."""
+    return run_printing(lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tngexp.interop", description="Convert CompressAI weights to a checkpoint."
     )
     parser.add_argument(
-        "weights", type=Path, help="a file torch.save wrote: state dict or checkpoint"
+        "weights", type=named_path, help="a file torch.save wrote: state dict or checkpoint"
     )
-    parser.add_argument("checkpoint", type=Path, help="where to write the tngexp checkpoint")
+    parser.add_argument("checkpoint", type=named_path, help="where to write the tngexp checkpoint")
     parser.add_argument("--lmbda", type=float, default=0.01, help="λ it was trained with")
     arguments = parser.parse_args(argv)
     try:
         _convert(arguments.weights, arguments.checkpoint, arguments.lmbda)
     except TngexpError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot write {arguments.checkpoint}: {reason(error)}", file=sys.stderr)
         return 2
     print(f"wrote {arguments.checkpoint}")
     return 0

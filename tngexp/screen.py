@@ -19,7 +19,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from tngexp._cli import as_list, debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers, slug
@@ -28,6 +27,7 @@ from tngexp.report.table import Cell, Column, Table
 from tngexp.report.text import print_table
 from tngexp.screening import Run, Trace, Verdict, judge, run_all, weights_content
 from tngexp.screening.plot import save_plot
+from tngexp.terminal import console
 from tngexp.training.interrupt import Interrupted
 from tngexp.training.summary import shown_path
 from tngexp.types import ConfigError, TngexpError
@@ -137,12 +137,12 @@ def main(argv: list[str] | None = None) -> int:
             print(f"error: {message}", file=sys.stderr)
             code = 2
             return
-        print_table(Console(), result.table)
+        print_table(console(), result.table)
         print(f"plot in {shown_path(result.plot)}")
 
     job.__module__ = "tngexp.screen"
     entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="screen")(job)
-    return guarded(entry, "screen") or code
+    return guarded(entry, "screen", __doc__) or code
 
 
 def _quoted(word: str) -> str:

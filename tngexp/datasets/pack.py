@@ -24,6 +24,7 @@ from tngexp.datasets.images import DataError, DataWarning, FilePhoto
 from tngexp.datasets.scan import Scan, check_folder, scan
 from tngexp.datasets.shards_index import INDEX, Shard, ShardIndex, load_index
 from tngexp.datasets.shards_read import is_image, name_hash, webdataset
+from tngexp.terminal import named_path, reason, run_printing
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["index_shards", "main", "pack"]
@@ -207,11 +208,19 @@ def _groups(photos: Sequence[FilePhoto], limit: float) -> Iterator[list[FilePhot
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
+    return run_printing(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tngexp.datasets.pack", description="Pack a folder of photos for data=shards"
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help="searched below")
-    parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="folder for the shards")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=named_path, nargs="?", help="searched below"
+    )
+    parser.add_argument(
+        "out", metavar="OUT", type=named_path, nargs="?", help="folder for the shards"
+    )
     parser.add_argument("--shard-size", type=float, default=256, metavar="MIB", help="default 256")
     parser.add_argument(
         "--min-side", type=int, default=256, metavar="PIXELS",
@@ -219,7 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace what OUT holds")
     parser.add_argument(
-        "--index", type=Path, metavar="DIR", help="only write an index for shards made elsewhere"
+        "--index",
+        type=named_path,
+        metavar="DIR",
+        help="only write an index for shards made elsewhere",
     )
     options = parser.parse_args(arguments)
     if options.index is None and options.out is None:
@@ -236,8 +248,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
         for warning in caught:
             print(f"warning: {warning.message}", file=sys.stderr)
-    except (TngexpError, OSError) as error:
+    except TngexpError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        about = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {about}{reason(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; --force starts anew", file=sys.stderr)

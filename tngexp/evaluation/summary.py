@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from tngexp.metrics.curves import to_db
 
@@ -29,7 +30,8 @@ def records_table(records: Sequence[Mapping[str, Any]]) -> Table:
     numbers = {name: n for n, name in enumerate(dict.fromkeys(c for c, _ in rows), start=1)}
     table = Table(
         title="real files, header included; means over images",
-        caption="\n".join(f"{n}: {name}" for name, n in numbers.items()),
+        # As text: a name in brackets would be taken for formatting.
+        caption=Text("\n".join(f"{n}: {name}" for name, n in numbers.items())),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,

@@ -18,6 +18,7 @@ from tngexp.report.html_tables import sources_html, tables_html
 from tngexp.report.pictures import ViewerImage
 from tngexp.report.plots_style import line_styles
 from tngexp.report.table import Table
+from tngexp.terminal import valid
 
 __all__ = ["write_report"]
 
@@ -79,7 +80,7 @@ def write_report(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.partial")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(valid(text), encoding="utf-8")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -111,9 +112,9 @@ def _plain(data: Any) -> Any:
         return [_plain(value) for value in data]
     if isinstance(data, float):
         return float(data) if math.isfinite(data) else None
-    if data is None or isinstance(data, bool | int | str):
+    if data is None or isinstance(data, bool | int):
         return data
-    return str(data)
+    return valid(str(data))  # here, since the backslashes of a name are escaped yet
 
 
 def _meta_html(meta: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tngexp.metrics.comparison import series
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
 from tngexp.report.plots_style import LineStyle, curve_label, line_styles
+from tngexp.terminal import shown
 from tngexp.types import ConfigError
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _panel_title(metric: str, low: bool) -> str:
 
 
 def _heading(figure: Figure, title: str) -> None:
-    figure.suptitle(title, fontsize=10.5, fontweight="bold", color="#1a1a1a").set_parse_math(
+    figure.suptitle(shown(title), fontsize=10.5, fontweight="bold", color="#1a1a1a").set_parse_math(
         False
     )  # a $ in the name of a folder is no formula
 
@@ -207,7 +208,7 @@ def _legend(owner: Axes | Figure, curves: Sequence[Curve], **options: Any) -> No
     legend = owner.legend(handles, blank, handlelength=3.2, columnspacing=1.8, **options)
     for text, curve in zip(legend.get_texts(), curves, strict=True):
         text.set_parse_math(False)
-        text.set_text(_shortened(curve_label(curve)))
+        text.set_text(_shortened(shown(curve_label(curve))))
         text.set_color("#1a1a1a")
 
 

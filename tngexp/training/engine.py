@@ -38,7 +38,7 @@ from tngexp.training.git import git_state
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.limit import check_complexity
 from tngexp.training.lock import RunLock
-from tngexp.training.loggers import finish, log_folder, make_logger
+from tngexp.training.loggers import finish, log_config, log_folder, make_logger
 from tngexp.training.module import LitCodec
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
@@ -190,7 +190,7 @@ def _train(
     began = time.perf_counter()
     try:
         if logger is not None:
-            logger.log_hyperparams({**config, "git": git_state()._asdict()})
+            log_config(logger, {**config, "git": git_state()._asdict()})
         trainer = _trainer(settings, accelerator, team, run_dir, logger, callbacks)
         if resume and team.first:
             checkpoints.adopt_best(resume)

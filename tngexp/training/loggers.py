@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,19 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from PIL import Image
 from torch import Tensor
 
+from tngexp.terminal import valid
 from tngexp.training.settings import did_you_mean
 from tngexp.types import ConfigError
 
-__all__ = ["finish", "log_histogram", "log_images", "log_lines", "make_logger"]
+__all__ = [
+    "finish",
+    "log_config",
+    "log_histogram",
+    "log_images",
+    "log_lines",
+    "make_logger",
+    "readable",
+]
 
 _NAMES = ("wandb", "csv", "tensorboard", "none")
 
@@ -74,6 +84,11 @@ def _wandb(
             "logger.mode=online needs an account: run `wandb login` first (or set WANDB_API_KEY), "
             "or leave logger.mode=offline and sync later with `wandb sync`."
         )
+    if valid(str(run_dir)) != str(run_dir):
+        raise ConfigError(
+            f"{run_dir}: W&B cannot write to a folder whose name is not UTF-8; choose another "
+            "with run_dir=DIR or out=DIR, or use logger=csv or logger=none"
+        )
     _check_writable(run_dir / "wandb")
     # wandb writes caches and settings to the home directory unless told otherwise, and asks the
     # server for news; neither belongs to an offline run.
@@ -84,10 +99,10 @@ def _wandb(
         x_disable_stats=not config.get("system_metrics", True),
     )
     logger = WandbLogger(
-        name=name,
+        name=valid(name),
         save_dir=run_dir,
         project=config.get("project", "tngexp"),
-        group=group,
+        group=None if group is None else valid(group),
         job_type=job,
         # Not WandbLogger's ``offline``: that sets WANDB_MODE for the rest of the process.
         mode=mode,
@@ -96,7 +111,29 @@ def _wandb(
     )
     # WandbLogger always passes this option, about which wandb then warns that it has no effect.
     logger._wandb_init.pop("anonymous", None)
+    words = sys.argv
+    sys.argv = readable(words)  # which wandb records
+    try:
+        _ = logger.experiment
+    finally:
+        sys.argv = words
     return logger
+
+
+def log_config(logger: Logger, config: Mapping[str, Any]) -> None:
+    """Record a run's configuration."""
+    logger.log_hyperparams(readable(dict(config)))
+
+
+def readable(value: Any) -> Any:
+    """``value`` with valid text only, which loggers insist on; names of files may be none."""
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, Mapping):
+        return {readable(key): readable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [readable(entry) for entry in value]
+    return value
 
 
 def _check_writable(folder: Path) -> None:
@@ -134,7 +171,7 @@ def log_images(
     shown = False
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(key, _same_size(images), step=step, caption=list(captions))
+            logger.log_image(key, _same_size(images), step=step, caption=readable(captions))
             shown = True
         elif isinstance(logger, TensorBoardLogger):
             for i, image in enumerate(images):
@@ -183,7 +220,7 @@ def log_lines(
     chart = wandb.plot.line_series(
         xs=[list(xs) for xs, _ in lines.values()],
         ys=[list(ys) for _, ys in lines.values()],
-        keys=list(lines),
+        keys=readable(list(lines)),
         title=title,
         xname=x_label,
     )

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
 from tngexp.report.table import Table
-from tngexp.training.loggers import finish, log_lines, make_logger
+from tngexp.training.loggers import finish, log_config, log_lines, make_logger, readable
 
 __all__ = [
     "log_curves",
@@ -48,7 +48,7 @@ def run_logger(
     assert logger is not None
     failed = True
     try:
-        logger.log_hyperparams(dict(config))
+        log_config(logger, config)
         yield logger
         failed = False
     finally:
@@ -65,7 +65,8 @@ def log_records(logger: Logger | None, key: str, records: Sequence[Mapping[str, 
         for record in records
     ]
     columns = list(dict.fromkeys(name for record in flat for name in record))
-    logger.log_table(key, columns, [[record.get(c) for c in columns] for record in flat])
+    rows = [[readable(record.get(c)) for c in columns] for record in flat]
+    logger.log_table(key, columns, rows)
 
 
 def log_table(logger: Logger | None, table: Table) -> None:
@@ -82,7 +83,7 @@ def log_table(logger: Logger | None, table: Table) -> None:
             [column.label for column in table.columns],
             [
                 [
-                    c.value if is_number else c.text
+                    c.value if is_number else readable(c.text)
                     for c, is_number in zip(row, numeric, strict=True)
                 ]
                 for row in table.rows
