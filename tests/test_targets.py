@@ -73,7 +73,9 @@ def coded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """
     indices: list[int] = []
 
-    def compress(self: ImageCodec, image: Image.Image, quality: float) -> bytes:
+    def compress(
+        self: ImageCodec, image: Image.Image, quality: float, progress: object = None
+    ) -> bytes:
         indices.append(round(quality * LAST))
         return file(indices[-1])
 

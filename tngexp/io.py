@@ -49,7 +49,7 @@ def load(
 
     Args:
         name_or_path: a name of ``tngexp.zoo``, or a file that :func:`save` or
-            ``python -m tngexp.train`` wrote; the file goes first.
+            ``python -m tngexp.train`` wrote; a name of the zoo goes first.
         trusted: also build components from outside of this package that the file names.
         fresh_tables: leave the stored integer tables alone and derive them anew when something is
             coded; a codec with other tables does not read the files of the former ones.
@@ -249,8 +249,12 @@ def _rounded(codec: Codec) -> Codec:
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """The file itself, or that of a shipped model. A file of the same name goes first."""
+    """The file of a shipped model, or the file itself.
+
+    The name of a shipped model never stands for what happens to be called so in the current
+    folder: a path has a separator or a suffix, as ``./tng-objective``, or is a ``Path``.
+    """
     path = Path(name_or_path).expanduser()
-    if path.exists() or str(name_or_path) not in zoo.MODELS:
-        return path
-    return zoo.path(str(name_or_path))
+    if str(name_or_path) in zoo.MODELS and (isinstance(name_or_path, str) or not path.exists()):
+        return zoo.path(str(name_or_path))
+    return path

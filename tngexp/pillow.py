@@ -156,7 +156,9 @@ def _codec(model: ImageCodec | Codec | str | Path) -> ImageCodec:
         return model
     if isinstance(model, Codec):
         return ImageCodec(model)
-    path = zoo.path(str(model)) if str(model) in zoo.MODELS else Path(model)
+    from tngexp.io import locate
+
+    path = locate(model)
     return _load(path, _state(path))
 
 

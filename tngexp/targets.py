@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tngexp.bitstream import ImageCodec
+from tngexp.bitstream.progress import Share, part
 from tngexp.coding import index_to_quality
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.pixels import Picture, Source, to_picture
@@ -18,11 +19,18 @@ __all__ = ["Target", "compress_to"]
 
 Target = Literal["bpp", "psnr", "ms_ssim"]
 _FINEST = 255  # a file says its quality in one byte
+_CODINGS = 10  # at most: both ends, and the halvings between them
 _UNITS = {"bpp": "bpp", "psnr": "dB PSNR", "ms_ssim": "MS-SSIM"}
 
 
 def compress_to(
-    codec: ImageCodec, image: Source, target: Target, value: float, *, exact: bool = False
+    codec: ImageCodec,
+    image: Source,
+    target: Target,
+    value: float,
+    *,
+    exact: bool = False,
+    progress: Share | None = None,
 ) -> bytes:
     """The best file of at most ``value`` bits per pixel, or the smallest that is good enough.
 
@@ -36,6 +44,7 @@ def compress_to(
             MS-SSIM is measured over white.
         value: the target.
         exact: keep the colours that alpha hides, and measure them like the others.
+        progress: told which share of the codings is done, at most.
 
     Raises:
         ConfigError: for a codec of one fixed rate, or an image too small for MS-SSIM.
@@ -51,21 +60,22 @@ def compress_to(
             f"image has {width}×{height}"
         )
     measure = _measure(codec, picture._replace(alpha=None) if exact else picture, target)
+    codings = (part(progress, n / _CODINGS, (n + 1) / _CODINGS) for n in range(_CODINGS))
     size = target == "bpp"
     # The end that is sure to be good enough, where any quality is.
     good, bad = (0, _FINEST) if size else (_FINEST, 0)
-    best, reached = _code(codec, picture, good, measure)
+    best, reached = _code(codec, picture, good, measure, next(codings))
     if not _meets(reached, value, size):
         raise TngexpError(
             f"this model cannot reach {value:g} {_UNITS[target]} on this image: its "
             f"{'smallest' if size else 'best'} file has {reached:.4g}"
         )
-    data, reached = _code(codec, picture, bad, measure)
+    data, reached = _code(codec, picture, bad, measure, next(codings))
     if _meets(reached, value, size):
         return data
     while abs(good - bad) > 1:
         middle = (good + bad) // 2
-        data, reached = _code(codec, picture, middle, measure)
+        data, reached = _code(codec, picture, middle, measure, next(codings))
         if _meets(reached, value, size):
             good, best = middle, data
         else:
@@ -74,9 +84,13 @@ def compress_to(
 
 
 def _code(
-    codec: ImageCodec, picture: Picture, index: int, measure: Callable[[bytes], float]
+    codec: ImageCodec,
+    picture: Picture,
+    index: int,
+    measure: Callable[[bytes], float],
+    progress: Share,
 ) -> tuple[bytes, float]:
-    data = codec.compress(picture, index_to_quality(index))
+    data = codec.compress(picture, index_to_quality(index), progress=progress)
     return data, measure(data)
 
 

@@ -335,7 +335,7 @@ def test_an_unexpected_exception_is_no_traceback(
 ) -> None:
     photo(9, 9).save(tmp_path / "a.png")
 
-    def broken(*_: object) -> bytes:
+    def broken(*_: object, **__: object) -> bytes:
         raise RuntimeError("first line\nsecond line")
 
     monkeypatch.setattr("tngexp.bitstream.ImageCodec.compress", broken)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tngexp.bitstream import images
 from tngexp.bitstream.latents import LatentCoder
+from tngexp.bitstream.progress import Share, part
 from tngexp.bitstream.streaming import analyse, synthesise
 from tngexp.bitstream.tables import CodingTables, derive_tables, tables_digest
 from tngexp.codec import Codec
@@ -122,6 +123,7 @@ class ImageCodec(nn.Module):
         seed: int = 0,
         tell: Callable[[Progress], None] | None = None,
         exact: bool = False,
+        progress: Share | None = None,
     ) -> bytes:
         """The bytes of a ``.tng`` file.
 
@@ -138,6 +140,7 @@ class ImageCodec(nn.Module):
             tell: told after each step of the search. An interruption (KeyboardInterrupt) ends a
                 search, not this call: it goes on with what has been found.
             exact: keep the colours that alpha hides, at their price.
+            progress: told which share of the work is done, window by window.
 
         Raises:
             ConfigError: for a quality or an effort that the codec does not take, an image that is
@@ -145,9 +148,9 @@ class ImageCodec(nn.Module):
                 white.
         """
         plan = plan_of(effort)
-        analysis = self.analyse(image, quality, exact=exact)
+        analysis = self.analyse(image, quality, exact=exact, progress=part(progress, 0, 0.5))
         if plan is None:
-            return self.write(analysis)
+            return self.write(analysis, progress=part(progress, 0.5, 1))
         value = None if analysis.quality is None else index_to_quality(analysis.quality)
         tuning = tuning_of(self.model.objective, value, tune)
         found = self._refined(analysis, tuning, plan, seed, tell)
@@ -156,7 +159,12 @@ class ImageCodec(nn.Module):
 
     @torch.no_grad()
     def analyse(
-        self, image: Source, quality: float | None = None, *, exact: bool = False
+        self,
+        image: Source,
+        quality: float | None = None,
+        *,
+        exact: bool = False,
+        progress: Share | None = None,
     ) -> Analysis:
         """The first half of :meth:`compress`: what is to be coded, not yet quantized.
 
@@ -169,7 +177,12 @@ class ImageCodec(nn.Module):
         self.prepare()
         picture = to_picture(image, exact)
         y = analyse(
-            model.transform, model.rate, picture.rgb, model.stride, self._quality_tensor(index)
+            model.transform,
+            model.rate,
+            picture.rgb,
+            model.stride,
+            self._quality_tensor(index),
+            progress,
         )
         device = next(model.parameters()).device
         tiles = [
@@ -179,14 +192,15 @@ class ImageCodec(nn.Module):
         return Analysis(tuple(tiles), index, picture)
 
     @torch.no_grad()
-    def write(self, analysis: Analysis) -> bytes:
+    def write(self, analysis: Analysis, *, progress: Share | None = None) -> bytes:
         """The second half of :meth:`compress`: the bytes of a file that holds these latents."""
         prepared, picture = self.prepare(), analysis.picture
-        streams, checksum = [], 0
+        streams, checksum, report = [], 0, part(progress, 0, 1)
         for latents in analysis.tiles:
             stream, tile_checksum = prepared.latents.encode(latents)
             streams.append(stream)
             checksum = _combine(checksum, tile_checksum)
+            report(len(streams) / len(analysis.tiles))
         if picture.alpha is not None:
             streams.append(images.pack_alpha(picture.alpha))
             checksum = _combine(checksum, symbols_checksum([picture.alpha]))
@@ -243,8 +257,12 @@ class ImageCodec(nn.Module):
         return bpp + tuning.lmbda * float(tuning.distortion(x, x_hat))
 
     @torch.no_grad()
-    def decompress(self, data: bytes) -> Image.Image:
+    def decompress(self, data: bytes, *, progress: Share | None = None) -> Image.Image:
         """The image of a ``.tng`` file, in its original size and mode.
+
+        Args:
+            data: the whole file.
+            progress: told which share of the work is done.
 
         Raises:
             BitstreamError: when the file is damaged, foreign, or of another model; never shows a
@@ -272,12 +290,14 @@ class ImageCodec(nn.Module):
         if has_alpha:
             alpha = images.unpack_alpha(file.streams[-1], file.width, file.height)
         channels, checksum, parts = model.transform.latent_channels, 0, []
+        report = part(progress, 0, 0.5)
         # Whole-image memory is taken only after every stream has proved sound.
         for stream, (row, column) in zip(file.streams, tiles, strict=False):
             size = (channels, row.stop - row.start, column.stop - column.start)
-            part, tile_checksum = prepared.latents.decode(stream, size)
-            parts.append(part)
+            decoded, tile_checksum = prepared.latents.decode(stream, size)
+            parts.append(decoded)
             checksum = _combine(checksum, tile_checksum)
+            report(len(parts) / len(tiles))
         if alpha is not None:
             checksum = _combine(checksum, symbols_checksum([alpha]))
         if checksum != file.symbols_checksum:
@@ -286,8 +306,8 @@ class ImageCodec(nn.Module):
                 "written by a program that computes otherwise"
             )
         y_hat = torch.empty(1, channels, rows, columns)
-        for part, (row, column) in zip(parts, tiles, strict=True):
-            y_hat[:, :, row, column] = part
+        for decoded, (row, column) in zip(parts, tiles, strict=True):
+            y_hat[:, :, row, column] = decoded
         del parts
         rgb = synthesise(
             model.transform,
@@ -296,6 +316,7 @@ class ImageCodec(nn.Module):
             file.height,
             file.width,
             self._quality_tensor(file.quality),
+            part(progress, 0.5, 1),
         )
         return images.to_pillow(
             Picture(rgb, file.mode, alpha, file.icc, file.cicp, file.orientation)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tngexp.bitstream.progress import Share, part
 from tngexp.rate.base import Rate
 from tngexp.transforms.reach import measure_reach
 from tngexp.types import ConfigError, Transform
@@ -35,7 +36,12 @@ class _Span(NamedTuple):
 
 @torch.no_grad()
 def analyse(
-    transform: Transform, rate: Rate, rgb: Tensor, stride: int, quality: Tensor | None
+    transform: Transform,
+    rate: Rate,
+    rgb: Tensor,
+    stride: int,
+    quality: Tensor | None,
+    progress: Share | None = None,
 ) -> Tensor:
     """The scaled latent (1, M, h, w), on the CPU, of a uint8 image (3, H, W).
 
@@ -49,16 +55,16 @@ def analyse(
     rows, columns = height // unit, width // unit
     device = next(transform.parameters()).device
     y = torch.empty(1, transform.latent_channels, rows, columns)
-    for (top, bottom, top_, bottom_), (left, right, left_, right_) in _windows(
-        transform, rows, columns
-    ):
+    windows, report = list(_windows(transform, rows, columns)), part(progress, 0, 1)
+    for number, ((top, bottom, top_, bottom_), (left, right, left_, right_)) in enumerate(windows):
         window = _crop_padded(rgb, top_ * unit, bottom_ * unit, left_ * unit, right_ * unit)
         x = window.to(device).unsqueeze(0).float() / 255
         x = x.contiguous(memory_format=torch.channels_last)
-        part = rate.scale(transform.analysis(x), quality)
-        y[:, :, top:bottom, left:right] = part[
+        scaled = rate.scale(transform.analysis(x), quality)
+        y[:, :, top:bottom, left:right] = scaled[
             :, :, top - top_ : bottom - top_, left - left_ : right - left_
         ].float()
+        report((number + 1) / len(windows))
     return y
 
 
@@ -70,6 +76,7 @@ def synthesise(
     height: int,
     width: int,
     quality: Tensor | None,
+    progress: Share | None = None,
 ) -> Tensor:
     """The uint8 image (3, height, width) of a decoded latent (1, M, h, w).
 
@@ -80,9 +87,9 @@ def synthesise(
     rows, columns = y_hat.shape[-2:]
     device = next(transform.parameters()).device
     rgb = torch.empty(3, height, width, dtype=torch.uint8)
-    for (top, bottom, top_, bottom_), (left, right, left_, right_) in _windows(
-        transform, rows, columns
-    ):
+    windows, report = list(_windows(transform, rows, columns)), part(progress, 0, 1)
+    for number, ((top, bottom, top_, bottom_), (left, right, left_, right_)) in enumerate(windows):
+        report(number / len(windows))
         window = rate.unscale(y_hat[:, :, top_:bottom_, left_:right_].to(device), quality)
         x_hat = transform.synthesis(window.contiguous(memory_format=torch.channels_last))[0]
         x_hat = x_hat[

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from tngexp import zoo
 from tngexp._conf import cache_folder
-from tngexp.cli.files import Job, Plan, occupied, read_bytes, write_bytes
+from tngexp.cli.files import (
+    Job,
+    OutputError,
+    Plan,
+    check_writable,
+    occupied,
+    read_bytes,
+    write_bytes,
+)
 from tngexp.cli.made import Made
-from tngexp.types import ConfigError, TngexpError
+from tngexp.errors import ConfigError, TngexpError
+from tngexp.terminal import reason
 
-__all__ = ["Convert", "add_common_arguments", "chosen_settings", "explain", "run_jobs"]
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
-Convert = Callable[[Job, bytes], tuple[bytes, str]]
-"""Given a job and its input, returns the output's bytes and a word on the result."""
+__all__ = [
+    "Convert",
+    "Progress",
+    "add_common_arguments",
+    "chosen_settings",
+    "explain",
+    "run_jobs",
+    "say",
+]
+
+Progress = Callable[[float], None]
+"""Told which share of a file is done, from 0 to 1."""
+
+Convert = Callable[[Job, bytes, Progress], tuple[bytes, str]]
+"""Given a job, its input and whom to tell how far it is, returns the output's bytes and a word on
+the result."""
 
 _NO_SETTINGS = frozenset({"command", "inputs", "output", "model", "force"})
 
@@ -78,44 +101,45 @@ def run_jobs(
     done = skipped = 0
     failed = len(plan.left_out)
     for path, why in plan.left_out:
-        _say(f"error: {path}: {why}")
+        say(f"error: {path}: {why}")
     taken: dict[Any, Job] = {}
     made = Made(cache_folder() / "batches")
-    bar = tqdm(
-        plan.jobs,
-        unit="file",
-        file=sys.stderr,
-        disable=len(plan.jobs) < 2 or not sys.stderr.isatty(),
-    )
+    bar = _bar(plan)
     try:
-        for job in bar:
+        for number, job in enumerate(plan.jobs):
+            progress = functools.partial(_advance, bar, job, number)
+            progress(0.0)
             try:
-                note = _convert(job, plan.batch, force, convert, settings, made, taken)
+                note = _convert(job, plan.batch, force, convert, progress, settings, made, taken)
                 if note is None:
                     skipped += 1
                     continue
                 done += 1
                 if not plan.batch and job.target is not None:
-                    _say(f"{job.target}: {note}")
+                    say(f"{job.target}: {note}")
             except BrokenPipeError:
                 raise
             except Exception as error:
                 if os.environ.get("TNGEXP_DEBUG") == "1":
                     raise
                 failed += 1
-                _say(f"error: {job.name}: {explain(error)}")
+                # What is wrong with an output is no fault of the input, and says its own name.
+                about = "" if isinstance(error, OutputError) else f"{job.name}: "
+                say(f"error: {about}{explain(error)}")
     except (KeyboardInterrupt, SystemExit):
-        bar.close()
         if plan.batch:
-            _say(f"{done} of {len(plan.jobs)} files {verb}; the same command continues")
+            say(f"{done} of {len(plan.jobs)} files {verb}; the same command continues")
         raise
+    finally:
+        if bar is not None:
+            bar.close()
     if plan.batch:
         notes = [f"{done} {'file' if done == 1 else 'files'} {verb}"]
         if skipped:
             notes.append(f"{skipped} skipped, whose outputs are up to date")
         if failed:
             notes.append(f"{failed} failed")
-        _say(", ".join(notes))
+        say(", ".join(notes))
     return 2 if failed else 0
 
 
@@ -124,9 +148,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, TngexpError):
         return str(error)
     if isinstance(error, OSError):
-        if error.strerror is None:
-            return str(error)
-        return error.strerror[0].lower() + error.strerror[1:]
+        return reason(error)
     if isinstance(error, MemoryError):
         return "not enough memory"
     first = (str(error).splitlines() or [""])[0]
@@ -138,27 +160,25 @@ def _convert(
     batch: bool,
     force: bool,
     convert: Convert,
+    progress: Progress,
     settings: Callable[[bytes], Any],
     made: Made,
     taken: dict[Any, Job],
 ) -> str | None:
     """Convert one file; a word on the result, or None if it was there already."""
     target = job.target
-    _check_target(job, taken)
+    exists = _occupied(job, batch, force, taken)
     if target is None:
-        data, word = convert(job, read_bytes(job.source))
+        data, word = convert(job, read_bytes(job.source), progress)
         write_bytes(None, data)
         return word
-    exists = occupied(target) and not force
-    if exists and not (batch and target.is_file()):
-        raise ConfigError(f"{target} exists; --force overwrites it")
     source = read_bytes(job.source, alone=not batch)
     how = settings(source) if batch else None
     word = ""
     if not (exists and made.known(source, how, target)):
-        data, word = convert(job, source)
+        data, word = convert(job, source, progress)
         if exists and target.read_bytes() != data:
-            raise ConfigError(
+            raise OutputError(
                 f"{target} exists and is another result: of another file, model or setting, or "
                 "changed since; --force overwrites it, or choose another folder with -o"
             )
@@ -168,6 +188,21 @@ def _convert(
             write_bytes(target, data)
     taken.update(dict.fromkeys(_names(target), job))
     return None if exists else word
+
+
+def _occupied(job: Job, batch: bool, force: bool, taken: dict[Any, Job]) -> bool:
+    """Whether the output exists and may be what is wanted; an error if it cannot be written."""
+    target = job.target
+    try:
+        _check_target(job, taken)
+        if target is not None and occupied(target) and not force:
+            if not (batch and target.is_file()):
+                raise OutputError(f"{target} exists; --force overwrites it")
+            return True
+        check_writable(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {reason(error)}") from error
+    return False
 
 
 def _check_target(job: Job, taken: dict[Any, Job]) -> None:
@@ -193,5 +228,35 @@ def _names(target: Path) -> list[Any]:
     return names
 
 
-def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)
+def _bar(plan: Plan) -> tqdm[Any] | None:
+    """Progress in files and parts of files, on a terminal, of what takes more than a second."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    return tqdm(
+        total=len(plan.jobs),
+        file=sys.stderr,
+        delay=1,
+        leave=False,
+        bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+    )
+
+
+def _advance(bar: tqdm[Any] | None, job: Job, number: int, share: float) -> None:
+    """Show that ``number`` files are done, and ``share`` of the next."""
+    if bar is None:
+        return
+    many = f"file {number + 1} of {bar.total} "
+    bar.set_description_str(f"{job.name} " if bar.total == 1 else many, refresh=False)
+    bar.update(number + share - bar.n)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, above the bar if there is one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from tngexp import __version__
-from tngexp.cli.batch import add_common_arguments, chosen_settings, run_jobs
+from tngexp.cli.arguments import settle
+from tngexp.cli.batch import Progress, add_common_arguments, chosen_settings, run_jobs, say
 from tngexp.cli.files import Job, plan
 from tngexp.cli.models import load_model
-from tngexp.coding.container import MAX_PIXELS
-from tngexp.pixels import PixelWarning, read_image, to_picture
-from tngexp.targets import Target, compress_to
-from tngexp.types import ConfigError
+from tngexp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tngexp.bitstream import ImageCodec
+    from tngexp.targets import Target
 
 __all__ = ["DESCRIPTION", "EXTENSIONS", "add_arguments", "run"]
 
@@ -67,26 +62,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
-    work = plan(arguments.inputs, arguments.output, ".tng", EXTENSIONS)
+    inputs, output = settle("compress", arguments, EXTENSIONS, {".tng"})
+    work = plan(inputs, output, ".tng", EXTENSIONS)
     quality: float | None = arguments.quality
     exact: bool = arguments.exact
-    codec: ImageCodec = load_model(arguments.model)
+    codec = load_model(arguments.model)
     if quality is not None and not codec.model.rate.variable:
         raise ConfigError("--quality is for variable-rate models; this model has one fixed rate")
-    codec.prepare()  # a model that cannot code is no single file's fault
     targets = [(t, v) for _, t, _ in _TARGETS if (v := getattr(arguments, t)) is not None]
 
-    def convert(job: Job, source: bytes) -> tuple[bytes, str]:
+    # Here and not at the top: --help does without torch.
+    from tngexp.coding.container import MAX_PIXELS
+    from tngexp.pixels import PixelWarning, read_image, to_picture
+    from tngexp.targets import compress_to
+
+    def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PixelWarning)
             image = read_image(source, MAX_PIXELS)
             picture = to_picture(image, exact)
         for warning in caught:
-            tqdm.write(f"warning: {job.name}: {warning.message}", file=sys.stderr)
+            say(f"warning: {job.name}: {warning.message}")
         if targets:
-            data = compress_to(codec, picture, *targets[0], exact=exact)
+            data = compress_to(codec, picture, *targets[0], exact=exact, progress=progress)
         else:
-            data = codec.compress(picture, quality)
+            data = codec.compress(picture, quality, progress=progress)
         bpp = 8 * len(data) / (image.width * image.height)
         return data, f"{len(data)} bytes, {bpp:.3f} bpp"
 

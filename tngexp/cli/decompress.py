@@ -6,18 +6,19 @@ import argparse
 import functools
 import io
 import os
-import sys
 from pathlib import Path
-
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from tngexp import __version__
-from tngexp.cli.batch import add_common_arguments, chosen_settings, run_jobs
+from tngexp.cli.arguments import settle
+from tngexp.cli.batch import Progress, add_common_arguments, chosen_settings, run_jobs, say
+from tngexp.cli.compress import EXTENSIONS
 from tngexp.cli.files import STANDARD, Job, plan
 from tngexp.cli.models import MODEL_VARIABLE, load_model, model_of
-from tngexp.types import ConfigError
+from tngexp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["DESCRIPTION", "add_arguments", "encode_image", "run"]
 
@@ -41,25 +42,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
     kind = arguments.format or "png"
-    work = plan(arguments.inputs, arguments.output, _SUFFIX[kind], {".tng"})
+    # Any image's name is meant as the output, be it in a format that is not written.
+    inputs, output = settle("decompress", arguments, {".tng"}, EXTENSIONS)
+    work = plan(inputs, output, _SUFFIX[kind], {".tng"})
     if not work.batch:
         kind = _format_of(work.jobs[0].target, arguments.format)
     models = functools.cache(load_model)
     given = arguments.model or os.environ.get(MODEL_VARIABLE)
     if given:
-        models(given).prepare()  # a model that cannot code is no single file's fault
+        models(given)  # a model that cannot code is no single file's fault
 
     def model(source: bytes) -> str | None:
         # A file names its model; one that is not shipped has to be given.
         return given or model_of(source)
 
-    def convert(job: Job, source: bytes) -> tuple[bytes, str]:
-        image = models(model(source)).decompress(source)
+    def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
+        image = models(model(source)).decompress(source, progress=progress)
         if "cicp" in image.info and kind == "tiff":
-            tqdm.write(
+            say(
                 f"warning: {job.name}: TIFF has no place for its colours' mark "
-                f"(CICP {'/'.join(map(str, image.info['cicp']))}); PNG has",
-                file=sys.stderr,
+                f"(CICP {'/'.join(map(str, image.info['cicp']))}); PNG has"
             )
         return encode_image(image, kind), f"{image.width}×{image.height} {image.mode}"
 
@@ -80,6 +82,8 @@ def encode_image(image: Image.Image, kind: str) -> bytes:
     """A lossless image file (``kind`` "png" or "tiff") with its colour marks and EXIF
     orientation.
     """
+    from PIL.PngImagePlugin import PngInfo
+
     options: dict[str, object] = dict(_OPTIONS[kind])
     if profile := image.info.get("icc_profile"):
         options["icc_profile"] = profile

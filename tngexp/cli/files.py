@@ -10,12 +10,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tngexp._folders import search, special
-from tngexp.types import ConfigError, TngexpError
+from tngexp.errors import ConfigError, TngexpError
+from tngexp.terminal import reason
 
-__all__ = ["STANDARD", "Job", "Plan", "occupied", "plan", "read_bytes", "write_bytes"]
+__all__ = [
+    "STANDARD",
+    "Job",
+    "OutputError",
+    "Plan",
+    "check_writable",
+    "occupied",
+    "plan",
+    "read_bytes",
+    "write_bytes",
+]
 
 STANDARD = "-"
 """Standard input or output."""
+
+
+class OutputError(ConfigError):
+    """An output that cannot be written; the message names it."""
 
 
 class Job(NamedTuple):
@@ -120,17 +135,48 @@ def occupied(target: Path) -> bool:
     return target.is_file() or target.is_dir()
 
 
+def check_writable(target: Path | None) -> None:
+    """Find out before the work whether its result can be written, as far as that can be told.
+
+    Raises:
+        OutputError: naming what is in the way.
+    """
+    if target is None or (target.exists() and not occupied(target)):
+        return
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder")
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {target}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {target}: no permission to write in {folder}")
+
+
 def write_bytes(target: Path | None, data: bytes) -> None:
     """Write a file so that it appears whole or not at all; folders on the way are made.
 
     The contents go to a hidden file beside it, to the disk, and only then under the final name.
 
     Raises:
-        ConfigError: when binary output would go to a terminal.
+        OutputError: naming the output, and what the system says.
     """
+    try:
+        _write(target, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "standard output" if target is None else target
+        raise OutputError(f"cannot write {name}: {reason(error)}") from error
+
+
+def _write(target: Path | None, data: bytes) -> None:
     if target is None:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed: use -o FILE")
         if sys.stdout.isatty():
-            raise ConfigError("this output is not for a terminal: redirect it, or use -o FILE")
+            raise OutputError("this output is not for a terminal: redirect it, or use -o FILE")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return

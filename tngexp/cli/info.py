@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from pathlib import Path
 
 from tngexp import zoo
 from tngexp._folders import search
+from tngexp.cli.arguments import check_given
 from tngexp.cli.batch import explain
 from tngexp.cli.files import STANDARD, read_bytes
 from tngexp.coding.container import Container, index_to_quality, read
-from tngexp.types import ConfigError
+from tngexp.errors import ConfigError
 
 __all__ = ["DESCRIPTION", "add_arguments", "describe", "run"]
 
@@ -38,8 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     for path, why in left_out:
         print(f"error: {path}: {why}", file=sys.stderr)
     failed = len(left_out)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # file names and × on an ASCII terminal
     for source in sources:
         name = "standard input" if source is None else str(source)
         try:
@@ -92,6 +90,7 @@ def describe(file: Container, size: int) -> list[tuple[str, str]]:
 
 def _sources(inputs: list[str]) -> tuple[list[Path | None], list[tuple[Path, str]]]:
     """The files that are meant, and what of folders could not be taken in, and why."""
+    check_given(inputs)
     if STANDARD in inputs and len(inputs) > 1:
         raise ConfigError("standard input (-) cannot be combined with other inputs")
     sources: list[Path | None] = []

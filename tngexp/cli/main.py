@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from tngexp import __version__
+from tngexp.errors import TngexpError
+from tngexp.terminal import reason, run_printing
 
 __all__ = ["main", "run_command"]
 
@@ -56,34 +58,28 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    # Not at the top: torch takes seconds to import, and Ctrl-C should be quiet then too.
+    # Not at the top, so that Ctrl-C is quiet from the start.
     return importlib.import_module(f"tngexp.cli.{name}")
 
 
 def _guarded(work: Callable[[], int]) -> int:
     try:
         with _terminable():
-            return _explained(work)
-    except BrokenPipeError:
-        # The reader of our output left; the interpreter's own flush at exit would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
+            return run_printing(lambda: _explained(work))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
 
 
 def _explained(work: Callable[[], int]) -> int:
-    from tngexp.types import TngexpError
-
     try:
         return work()
-    except BrokenPipeError:
-        raise
     except (TngexpError, OSError) as error:
-        if os.environ.get("TNGEXP_DEBUG") == "1":
+        unnamed = isinstance(error, OSError) and error.filename is None  # of a standard stream
+        if unnamed or os.environ.get("TNGEXP_DEBUG") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        message = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) else error
+        print(f"error: {message}", file=sys.stderr)
         return 2
 
 

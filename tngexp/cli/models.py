@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tngexp import zoo
@@ -18,12 +21,20 @@ MODEL_VARIABLE = "TNGEXP_MODEL"
 def load_model(name: str | None) -> ImageCodec:
     """The codec called ``name``, or what the environment variable names, or the default.
 
+    It is ready to code, compiled loops included.
+
     Raises:
         TngexpError: when it is unusable.
     """
-    from tngexp.io import load
+    with _starting():
+        # Here and not at the top: --help does without torch, and info without a model.
+        from tngexp.coding import Encoder
+        from tngexp.io import load
 
-    return load(name or os.environ.get(MODEL_VARIABLE) or zoo.DEFAULT)
+        codec = load(name or os.environ.get(MODEL_VARIABLE) or zoo.DEFAULT)
+        codec.prepare()
+        Encoder()  # imports the compiled loops
+    return codec
 
 
 def model_of(data: bytes) -> str | None:
@@ -32,6 +43,22 @@ def model_of(data: bytes) -> str | None:
     Raises:
         BitstreamError: when the file is damaged or foreign.
     """
-    from tngexp.coding import read
+    from tngexp.coding.container import read
 
     return zoo.name_of(read(data).model)
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Import and load at the least cost: a photo is coded in less time than torch takes to load."""
+    # Threads that wait for work would spin until they are out of patience, on cores that
+    # others may need, and between the short networks of a photo there is much to wait for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    collecting = gc.isenabled()
+    gc.disable()  # modules are not garbage: looking for it takes a fifth of the time
+    try:
+        yield
+    finally:
+        gc.freeze()  # nor will they be
+        if collecting:
+            gc.enable()
