@@ -80,7 +80,17 @@ LAYERS: list[dict[str, set[str]]] = [
     {  # what programs share
         "_cli": {"errors", "terminal", "_conf", "_help", "training"},
         "cli": {
-            *("errors", "terminal", "_conf", "_folders", "bitstream", "coding", "io", "pixels"),
+            *(
+                "errors",
+                "terminal",
+                "_conf",
+                "_folders",
+                "bitstream",
+                "coding",
+                "effort",
+                "io",
+                "pixels",
+            ),
             *("targets", "zoo"),
         },
     },

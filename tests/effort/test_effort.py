@@ -16,7 +16,7 @@ from torch import Tensor
 import tngexp
 from tngexp.bitstream import ImageCodec
 from tngexp.codec import Codec
-from tngexp.effort import Plan, Progress, Region, plan_of, refine, tuning_of
+from tngexp.effort import Plan, Progress, Refined, Region, plan_of, refine, tuning_of
 from tngexp.effort.annealed import Annealed
 from tngexp.effort.refine import _windows
 from tngexp.priors import Hard
@@ -73,8 +73,8 @@ def test_no_effort_is_worse_than_none(
 
 
 def test_a_harmful_search_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    def harmful(model: Codec, latents: Latents, *_: object, **__: object) -> Latents:
-        return latents._replace(y=latents.y + 40)
+    def harmful(model: Codec, latents: Latents, *_: object, **__: object) -> Refined:
+        return Refined(latents._replace(y=latents.y + 40), True)
 
     monkeypatch.setattr("tngexp.bitstream.coder.refine", harmful)
     codec, image = small(), photo(100, 70)
@@ -169,7 +169,8 @@ def test_a_large_image_is_searched_everywhere() -> None:
         latents = codec.analyse(rgb[None] / 255, quality)
     tuning = tuning_of(OBJECTIVE, 0.5, None)
     told: list[Progress] = []
-    found = refine(codec, latents, Region(rgb, quality), tuning, SHORT, tell=told.append)
+    found, finished = refine(codec, latents, Region(rgb, quality), tuning, SHORT, tell=told.append)
+    assert finished
     assert told[-1].steps == 2 * SHORT.steps == len(told)
     assert found.z is not None
     assert latents.z is not None

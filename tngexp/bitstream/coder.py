@@ -148,12 +148,13 @@ class ImageCodec(nn.Module):
                 white.
         """
         plan = plan_of(effort)
-        analysis = self.analyse(image, quality, exact=exact, progress=part(progress, 0, 0.5))
         if plan is None:
+            analysis = self.analyse(image, quality, exact=exact, progress=part(progress, 0, 0.5))
             return self.write(analysis, progress=part(progress, 0.5, 1))
+        analysis = self.analyse(image, quality, exact=exact)
         value = None if analysis.quality is None else index_to_quality(analysis.quality)
         tuning = tuning_of(self.model.objective, value, tune)
-        found = self._refined(analysis, tuning, plan, seed, tell)
+        found = self._refined(analysis, tuning, plan, seed, tell, part(progress, 0, 1))
         files = [self.write(analysis), self.write(found)]
         return min(files, key=lambda data: self._cost(data, analysis.picture.rgb, tuning))
 
@@ -226,10 +227,17 @@ class ImageCodec(nn.Module):
         plan: Plan,
         seed: int,
         tell: Callable[[Progress], None] | None,
+        progress: Share,
     ) -> Analysis:
         rgb, unit = analysis.picture.rgb, self.model.transform.stride
         height, width = (-(-s // self.model.stride) * self.model.stride for s in rgb.shape[-2:])
-        tiles = []
+        tiles: list[Latents] = []
+
+        def told(step: Progress) -> None:
+            progress((len(tiles) + step.step / step.steps) / len(analysis.tiles))
+            if tell is not None:
+                tell(step)
+
         for latents, (rows, columns) in zip(
             analysis.tiles, _tiles(height // unit, width // unit), strict=True
         ):
@@ -237,15 +245,16 @@ class ImageCodec(nn.Module):
                 :, rows.start * unit : rows.stop * unit, columns.start * unit : columns.stop * unit
             ]
             region = Region(pixels, self._quality_tensor(analysis.quality))
-            reduced = multiplies_bf16()
-            tiles.append(
-                refine(
-                    *(self.model, latents, region, tuning, plan),
-                    seed=seed,
-                    reduced=reduced,
-                    tell=tell,
-                )
+            refined = refine(
+                *(self.model, latents, region, tuning, plan),
+                seed=seed,
+                reduced=multiplies_bf16(),
+                tell=told,
             )
+            tiles.append(refined.latents)
+            if not refined.finished:
+                tiles += analysis.tiles[len(tiles) :]
+                break
         return replace(analysis, tiles=tuple(tiles))
 
     @torch.no_grad()

@@ -38,8 +38,8 @@ __all__ = [
     "say",
 ]
 
-Progress = Callable[[float], None]
-"""Told which share of a file is done, from 0 to 1."""
+Progress = Callable[..., None]
+"""Told which share of a file is done, from 0 to 1, and if there is more to say, a few words."""
 
 Convert = Callable[[Job, bytes, Progress], tuple[bytes, str]]
 """Given a job, its input and whom to tell how far it is, returns the output's bytes and a word on
@@ -243,12 +243,13 @@ def _bar(plan: Plan) -> tqdm[Any] | None:
     )
 
 
-def _advance(bar: tqdm[Any] | None, job: Job, number: int, share: float) -> None:
+def _advance(bar: tqdm[Any] | None, job: Job, number: int, share: float, words: str = "") -> None:
     """Show that ``number`` files are done, and ``share`` of the next."""
     if bar is None:
         return
     many = f"file {number + 1} of {bar.total} "
-    bar.set_description_str(f"{job.name} " if bar.total == 1 else many, refresh=False)
+    what = f"{job.name} " if bar.total == 1 else many
+    bar.set_description_str(f"{what}{words} " if words else what, refresh=False)
     bar.update(number + share - bar.n)
 
 

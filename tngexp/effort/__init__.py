@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tngexp.effort.plans import EFFORTS, Plan, check_effort, plan_of
-from tngexp.effort.refine import Progress, Region, refine
+from tngexp.effort.refine import Progress, Refined, Region, refine
 from tngexp.effort.tuning import TUNES, Tuning, tuning_of
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "TUNES",
     "Plan",
     "Progress",
+    "Refined",
     "Region",
     "Tuning",
     "check_effort",

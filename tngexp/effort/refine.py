@@ -15,7 +15,7 @@ from tngexp.effort.plans import Plan
 from tngexp.effort.tuning import Tuning
 from tngexp.types import ConfigError, Latents
 
-__all__ = ["Progress", "Region", "refine"]
+__all__ = ["Progress", "Refined", "Region", "refine"]
 
 _CORE = 48
 """Latent positions of a window's side that are kept: 768 pixels at stride 16."""
@@ -32,6 +32,13 @@ class Progress(NamedTuple):
     steps: int
     bpp: float  # of the window, as drawn in this step
     distortion: float  # likewise
+
+
+class Refined(NamedTuple):
+    """What a search has found."""
+
+    latents: Latents
+    finished: bool  # False after an interruption
 
 
 class Region(NamedTuple):
@@ -58,7 +65,7 @@ def refine(
     seed: int = 0,
     reduced: bool = False,
     tell: Callable[[Progress], None] | None = None,
-) -> Latents:
+) -> Refined:
     """Latents that cost less of R + λ·D than those of the analysis transform, in most cases.
 
     Nothing is rounded: coding rounds to what the search has settled beside. The weights stay as
@@ -105,7 +112,7 @@ def _refine(
     seed: int,
     reduced: bool,
     tell: Callable[[Progress], None] | None,
-) -> Latents:
+) -> Refined:
     y, z = latents.y.clone(), None if latents.z is None else latents.z.clone()
     windows = list(_windows(*y.shape[-2:]))
     generator = torch.Generator().manual_seed(seed)
@@ -114,8 +121,8 @@ def _refine(
         finished = search.run(plan, generator, reduced, tell, number, len(windows))
         search.keep(Latents(y, z))
         if not finished:
-            break
-    return Latents(y, z)
+            return Refined(Latents(y, z), finished=False)
+    return Refined(Latents(y, z), finished=True)
 
 
 class _Search:
