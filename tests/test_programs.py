@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import wandb
 from omegaconf import OmegaConf
 from support import CONF, codec_config
 
@@ -19,7 +20,7 @@ from tngexp.metrics.curves import Curve, RDPoint
 from tngexp.report.html import write_report
 from tngexp.report.plots import save_plots
 from tngexp.report.table import Cell, Column, Table
-from tngexp.training.loggers import make_logger, readable
+from tngexp.training.loggers import finish, make_logger, readable
 from tngexp.types import ConfigError
 
 HYDRA = ("train", "evaluate", "compare", "screen", "complexity")
@@ -138,8 +139,17 @@ def test_loggers_are_given_valid_text(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "\udce9" not in json.dumps(readable(config), ensure_ascii=False)
     assert readable({"a": [1.5, True, None]}) == {"a": [1.5, True, None]}
     monkeypatch.setattr(sys, "argv", ["x", f"data.root={ODD}"])
+    start, words = wandb.init, []
+
+    def init(**options: object) -> object:
+        words.extend(sys.argv)
+        return start(**options)
+
+    monkeypatch.setattr("wandb.init", init)
     logger = make_logger({"name": "wandb", "mode": "disabled"}, tmp_path, ODD, ODD)
     assert logger is not None
+    assert words == ["x", "data.root=" + ODD.replace("\udce9", "\\xe9")]
+    finish(logger)
     assert sys.argv == ["x", f"data.root={ODD}"]
     with pytest.raises(ConfigError, match="not UTF-8"):
         make_logger({"name": "wandb", "mode": "offline"}, tmp_path / "x\udcff", "a", None)

@@ -133,7 +133,7 @@ def noisy(image: Image.Image, index: int, hidden: int = 0) -> Image.Image:
 
 def returns(monkeypatch: pytest.MonkeyPatch, image: Image.Image, hidden: int = 0) -> None:
     monkeypatch.setattr(
-        ImageCodec, "compress", lambda self, _, quality: file(round(quality * LAST))
+        ImageCodec, "compress", lambda self, _, quality, **__: file(round(quality * LAST))
     )
     monkeypatch.setattr(ImageCodec, "decompress", lambda self, data: noisy(image, data[0], hidden))
 

@@ -178,7 +178,7 @@ def _convert(
     if not (exists and made.known(source, how, target)):
         data, word = convert(job, source, progress)
         if exists and target.read_bytes() != data:
-            raise OutputError(
+            raise ConfigError(
                 f"{target} exists and is another result: of another file, model or setting, or "
                 "changed since; --force overwrites it, or choose another folder with -o"
             )
