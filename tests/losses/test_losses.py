@@ -70,6 +70,27 @@ def test_ms_ssim_loss_agrees_with_pytorch_msssim() -> None:
     torch.testing.assert_close(terms.distortion, expected.detach(), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("progress", "share"), [(0.0, 1.0), (0.2, 1.0), (0.3, 0.5), (0.35, 0.25), (0.4, 0.0), (1, 0)]
+)
+def test_mse_leads_and_hands_over(progress: float, share: float) -> None:
+    x, output = sample()
+    loss = MSSSIMLoss(**LADDER, mse_until=0.4, mse_weight=0.001)
+    loss.at(progress)
+    mse, msssim = MSELoss(**LADDER), MSSSIMLoss(**LADDER)
+
+    def gradient(loss: RateDistortionLoss) -> torch.Tensor:
+        output.x_hat.grad = output.y_bits.grad = None
+        loss(output, x, None).loss.backward()
+        assert output.x_hat.grad is not None
+        return output.x_hat.grad
+
+    expected = share * 0.001 * gradient(mse) + (1 - share) * gradient(msssim)
+    torch.testing.assert_close(gradient(loss), expected)
+    measured = loss.eval()(output, x, None)  # validations see what the run is for
+    torch.testing.assert_close(measured.distortion, msssim(output, x, None).distortion)
+
+
 def test_mixed_loss_is_the_weighted_sum() -> None:
     x, output = sample()
     mixed = MixedLoss(**LADDER, mse_weight=0.25, msssim_weight=0.75)(output, x, None)
@@ -125,6 +146,10 @@ def test_bad_options_are_named() -> None:
             MSELoss(lmbda=1.0, lmbda_min=low, lmbda_max=2.0)
     with pytest.raises(ConfigError, match="both zero"):
         MixedLoss(**LADDER, mse_weight=0.0, msssim_weight=0.0)
+    with pytest.raises(ConfigError, match=r"loss.mse_until=1.5 must lie in 0 … 1"):
+        MSSSIMLoss(**LADDER, mse_until=1.5)
+    with pytest.raises(ConfigError, match=r"loss.mse_weight=0 must be above 0"):
+        MSSSIMLoss(**LADDER, mse_until=0.5, mse_weight=0)
 
 
 @pytest.mark.parametrize("size", [(176, 176), (192, 256), (181, 203)])

@@ -89,6 +89,13 @@ class RateDistortionLoss(nn.Module, ABC):
         low, high = math.log(self.lmbda_min), math.log(self.lmbda_max)
         return torch.exp(low + quality * (high - low))
 
+    def at(self, progress: float) -> None:
+        """Be told, before each training step, how much of the run is over: 0 … 1.
+
+        For a distortion that changes over a run. In evaluation mode a loss is what it is in the
+        end, so that validations of one run can be compared.
+        """
+
     def forward(self, output: CodecOutput, x: Tensor, quality: Tensor | None) -> LossTerms:
         """The terms of what a codec made of images ``x`` at ``quality``.
 

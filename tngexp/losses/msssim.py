@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from tngexp.losses.base import Distortion, RateDistortionLoss
 from tngexp.losses.mse import mean_squared_error
-from tngexp.types import MS_SSIM_MIN_SIDE, lower_bound
+from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, lower_bound
 
 __all__ = ["MSSSIMLoss", "differentiable_ms_ssim"]
 
@@ -53,14 +53,59 @@ def differentiable_ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
 
 @final
 class MSSSIMLoss(RateDistortionLoss):
-    """D = 1 − MS-SSIM, the scale of CompressAI's MS-SSIM λ ladder."""
+    """D = 1 − MS-SSIM, the scale of CompressAI's MS-SSIM λ ladder.
+
+    MS-SSIM compares contrasts, and leaves a new codec's colours and brightness to be found late. So
+    a training may begin with D = mse_weight·255²·MSE and hand over.
+
+    Args:
+        lmbda, lmbda_min, lmbda_max, balance: see :class:`RateDistortionLoss`.
+        mse_until: share of a run after which MSE has no part in it any more; up to half of it
+            there is nothing else, then it fades linearly. 0: MS-SSIM from the first step on.
+        mse_weight: what makes MSE and MS-SSIM trade the same bits at the same λ.
+
+    Raises:
+        ConfigError: for a share outside of 0 … 1, or a weight that is not above 0.
+    """
 
     min_side = MS_SSIM_MIN_SIDE
 
+    def __init__(
+        self,
+        lmbda: float,
+        lmbda_min: float,
+        lmbda_max: float,
+        balance: float = 0.0,
+        mse_until: float = 0.0,
+        mse_weight: float = 0.00078,
+    ) -> None:
+        super().__init__(lmbda, lmbda_min, lmbda_max, balance)
+        if not 0 <= mse_until <= 1:
+            raise ConfigError(
+                f"loss.mse_until={mse_until} must lie in 0 … 1: it is a share of the run"
+            )
+        if not mse_weight > 0:
+            raise ConfigError(
+                f"loss.mse_weight={mse_weight} must be above 0; loss.mse_until=0 does without MSE"
+            )
+        self.mse_until = mse_until
+        self.mse_weight = mse_weight
+        self._mse_share = 0.0
+
+    def at(self, progress: float) -> None:
+        fading = self.mse_until / 2
+        left = self.mse_until - progress
+        self._mse_share = min(max(left / fading, 0.0), 1.0) if fading else 0.0
+
     def distortion(self, x: Tensor, x_hat: Tensor) -> Distortion:
-        similarity = differentiable_ms_ssim(x, x_hat)
-        mse = mean_squared_error(x, x_hat.detach())  # to be logged only
-        return Distortion(1 - similarity, {"mse": mse, "ms_ssim": similarity})
+        share = self._mse_share if self.training else 0.0
+        mse = mean_squared_error(x, x_hat if share else x_hat.detach())
+        # Without a gradient where it is logged only: its own is half of a loss's time.
+        similarity = differentiable_ms_ssim(x, x_hat if share < 1 else x_hat.detach())
+        total = (1 - share) * (1 - similarity)
+        if share:
+            total = total + share * self.mse_weight * 255.0**2 * mse
+        return Distortion(total, {"mse": mse, "ms_ssim": similarity})
 
 
 class _Contrast(torch.autograd.Function):

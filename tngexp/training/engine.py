@@ -157,6 +157,7 @@ def _train(
         make_optimizer,
         schedule,
         max_steps=settings.max_steps,
+        fresh=init_from is None,
         seed=config["seed"],
         accumulate=settings.accumulate,
         channels_last=settings.channels_last,

@@ -68,6 +68,7 @@ class LitCodec(pl.LightningModule):
         channels_last: memory format of the input.
         checkpoint_info: plain dict stored under ``tngexp`` in every checkpoint.
         val_qualities: qualities a variable-rate codec is validated at.
+        fresh: whether the run started from new weights; others skip what a loss does to lead them.
     """
 
     def __init__(
@@ -83,12 +84,14 @@ class LitCodec(pl.LightningModule):
         channels_last: bool = True,
         checkpoint_info: Mapping[str, Any] | None = None,
         val_qualities: tuple[float, ...] = (0.0, 0.5, 1.0),
+        fresh: bool = True,
     ) -> None:
         super().__init__()
         self.codec = codec
         self.loss = loss
         self.last_terms: LossTerms | None = None
         self.grad_norm: Tensor | None = None  # before clipping
+        self._fresh = fresh
         self._make_optimizer = optimizer
         self._schedule = schedule
         self._max_steps = max_steps
@@ -116,6 +119,7 @@ class LitCodec(pl.LightningModule):
         # the same noise as one that never stopped, without generator states in the checkpoint.
         micro = batch_idx % self._accumulate
         torch.manual_seed(_mix(self._seed, self.global_step, micro, self.global_rank))
+        self.loss.at(self.global_step / self._max_steps if self._fresh else 1.0)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         x = self._images(batch)
