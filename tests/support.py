@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image, ImageCms
@@ -17,6 +18,13 @@ from tngexp.bitstream import CodingTables, ImageCodec
 from tngexp.bitstream.tables import DIGEST
 from tngexp.codec import Codec
 from tngexp.io import save
+from tngexp.training.precision import cpu_multiplies_bf16
+
+needs_bf16 = pytest.mark.skipif(
+    not cpu_multiplies_bf16(),
+    reason="this CPU has no bf16 units; emulated bfloat16 may abort or not end",
+)
+"""Marks a test that computes in bfloat16 on the CPU."""
 
 CONF = Path(__file__).parents[1] / "conf"
 SIZES = {"encoder.N": 8, "encoder.M": 16}  # M a multiple of what priors and codebooks need

@@ -24,6 +24,8 @@ LAYERS: list[dict[str, set[str]]] = [
         "_folders": set(),
         "legacy": set(),
         "hardware": set(),
+        "_words": set(),
+        "options": set(),
     },
     {
         "types": {"errors"},
@@ -42,7 +44,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "metrics": {"types"},
         "datasets": {"_folders", "pixels", "terminal", "types"},
         "anchors": {"types"},
-        "build": {"types"},
+        "build": {"options", "types"},
         "zoo": {"errors"},
     },
     {  # components wired together
@@ -73,12 +75,13 @@ LAYERS: list[dict[str, set[str]]] = [
             *("io", "legacy", "metrics", "objective", "report"),
         },
         "training": {
-            *("errors", "types", "build", "codec", "datasets", "io", "legacy", "losses", "metrics"),
-            *("objective", "priors", "rate", "report", "terminal"),
+            *("build", "codec", "datasets", "errors", "hardware", "io", "legacy"),
+            *("losses", "metrics", "objective", "options", "priors", "rate", "report"),
+            *("terminal", "types"),
         },
     },
     {  # what programs share
-        "_cli": {"errors", "terminal", "_conf", "_help", "training"},
+        "_cli": {"_conf", "_help", "_words", "errors", "terminal", "training"},
         "cli": {
             *(
                 "errors",
@@ -118,8 +121,8 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "screen": {
-            *("types", "_cli", "_conf", "build", "report", "screening", "terminal", "train"),
-            "training",
+            *("_cli", "_conf", "_words", "build", "report", "screening", "terminal"),
+            *("train", "training", "types"),
         },
     },
 ]

@@ -17,7 +17,8 @@ from support import options
 from tngexp._conf import CONF_DIR, register_resolvers, slug, swept
 from tngexp.build import build
 from tngexp.codec import Codec
-from tngexp.training.engine import _callbacks, _optimizer, codec_config
+from tngexp.training.engine import _callbacks, codec_config
+from tngexp.training.optimizer import make_optimizer
 from tngexp.training.settings import TrainerSettings
 from tngexp.types import CodecOutput
 
@@ -54,7 +55,7 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
     assert loss.min_side <= config["data"]["crop"] or option == "smoke"
     build(config["data"], trusted=True)
     assert _callbacks(config["callbacks"])
-    make, _ = _optimizer(config["optimizer"])
+    make, _ = make_optimizer(config["optimizer"])
     assert make([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] > 0
     TrainerSettings.from_config(config["trainer"])
 

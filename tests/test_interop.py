@@ -123,6 +123,61 @@ def test_foreign_weights_are_refused() -> None:
         from_compressai(torch.nn.Linear(2, 2).state_dict())
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_wrapped_models_are_taken(prefix: str) -> None:
+    state = randomized("FactorizedPrior").state_dict()
+    wrapped = from_compressai({f"{prefix}{name}": t for name, t in state.items()})
+    plain = from_compressai(state)
+    assert wrapped.fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["g_a.0.weight", "g_s.6.bias", "h_s.2.weight", "h_s.4.weight", "entropy_bottleneck.quantiles"],
+)
+def test_missing_weights_are_named(name: str, tmp_path: Path, capsys: Any) -> None:
+    state = randomized("MeanScaleHyperprior").state_dict()
+    del state[name]
+    torch.save(state, tmp_path / "in.pth")
+    assert main([str(tmp_path / "in.pth"), str(tmp_path / "out.ckpt")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'in.pth'}: ")
+    assert name in error
+    assert not (tmp_path / "out.ckpt").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+@pytest.mark.parametrize("name", ["g_s.0.weight", "entropy_bottleneck._matrix0", "h_a.0.bias"])
+def test_weights_that_are_no_numbers_are_refused(name: str, value: float) -> None:
+    state = randomized("MeanScaleHyperprior").state_dict()
+    name = name if name in state else "entropy_bottleneck.matrices.0"
+    state[name].view(-1)[0] = value
+    with pytest.raises(InteropError, match=f"{name} holds NaN or infinity"):
+        from_compressai(state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"g_a.0.weight": 3},
+        {"g_a.0.weight": torch.zeros(())},
+        {3: torch.zeros(3)},
+        {},
+        {"module.": torch.zeros(3)},
+    ],
+)
+def test_what_is_no_state_dict_is_refused(state: Any) -> None:
+    with pytest.raises(InteropError):
+        from_compressai(state)
+
+
+def test_unexpected_weights_are_named() -> None:
+    state = randomized("FactorizedPrior").state_dict()
+    state["g_a.9.weight"] = torch.zeros(3)
+    with pytest.raises(InteropError, match=r"unexpected g_a\.9\.weight"):
+        from_compressai(state)
+
+
 def test_command_line_writes_a_loadable_checkpoint(tmp_path: Path, capsys: Any) -> None:
     model = randomized("MeanScaleHyperprior")
     torch.save({"state_dict": model.state_dict()}, tmp_path / "in.pth.tar")

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tngexp._conf import CONF_DIR
 from tngexp._help import asks_for_help, help_text
+from tngexp._words import as_text, without_null_groups
 from tngexp.errors import ConfigError, TngexpError
 from tngexp.terminal import run_printing
 from tngexp.training.settings import did_you_mean
@@ -62,6 +63,7 @@ def _checked(entry_point: Callable[[], Any]) -> None:
                 f"{name}= is empty (a variable of the shell that is not set?); {name}=null is the "
                 "value of nothing"
             )
+    sys.argv[1:] = as_text(without_null_groups(sys.argv[1:], _groups()))
     entry_point()
 
 
@@ -169,6 +171,11 @@ def _hydra(error: Exception, config_name: str) -> str:
     if first.startswith("Could not override '"):
         key = first.split("'")[1]
         known = _known_keys(config_name)
+        if key in known:
+            return (
+                f"{key} cannot be set, because the command takes {key.partition('.')[0]} out; "
+                "leave out one of the two"
+            )
         suggestion = did_you_mean(key, known)
         if not suggestion and "." in key:
             parent = key.rpartition(".")[0]
@@ -179,6 +186,9 @@ def _hydra(error: Exception, config_name: str) -> str:
             top = sorted({k.partition(".")[0] for k in known})
             suggestion = f" Top-level options: {', '.join(top)}."
         return f"unknown option {key}.{suggestion} (See all with --cfg job.)"
+    missing = re.match(r"Interpolation key '(\S+)' not found\n.*full_key: (\S+)", text, re.DOTALL)
+    if missing:
+        return f"{missing[1]} is not set, but {missing[2]} is taken from it; set both"
     if first.startswith("Missing mandatory value: "):
         key = first.removeprefix("Missing mandatory value: ")
         return f"{key} is not set and has no default; give it as {key}=…"
@@ -198,7 +208,7 @@ def _known_keys(config_name: str) -> list[str]:
     from hydra import compose, initialize_config_dir
 
     GlobalHydra.instance().clear()
-    groups = [entry.name for entry in CONF_DIR.iterdir() if entry.is_dir()]
+    groups = _groups()
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             config = compose(config_name, _group_choices(groups))
@@ -207,6 +217,10 @@ def _known_keys(config_name: str) -> list[str]:
     finally:
         GlobalHydra.instance().clear()
     return sorted({*groups, *_keys(config)})
+
+
+def _groups() -> list[str]:
+    return [entry.name for entry in CONF_DIR.iterdir() if entry.is_dir()]
 
 
 def _group_choices(groups: Iterable[str]) -> list[str]:

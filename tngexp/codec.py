@@ -19,6 +19,7 @@ from tngexp.types import CodecOutput, ConfigError, EntropyModelOutput, Latents, 
 __all__ = ["Codec"]
 
 _PARTS = ("transform", "quantizer", "prior", "rate")
+_OPTIONS = {"transform": "encoder"}  # where the command line has another name
 
 
 @final
@@ -72,7 +73,11 @@ class Codec(nn.Module):
         missing = [part for part in _PARTS if part not in config]
         if missing:
             raise ConfigError(f"the codec's configuration lacks {', '.join(missing)}")
-        codec = cls(**{part: build(config[part], trusted=trusted) for part in _PARTS})
+        parts = {
+            part: build(config[part], trusted=trusted, option=_OPTIONS.get(part, part))
+            for part in _PARTS
+        }
+        codec = cls(**parts)
         codec.config = {part: dict(config[part]) for part in _PARTS}
         return codec
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ _CONTEXT = {
     "context_prediction.": "prior.context.conv.",
     "entropy_parameters.": "prior.context.network.",
 }
+_WRAPPERS = ("module.", "_orig_mod.")
 # Constants and coding tables that ours derives.
 _DERIVED = re.compile(
     r"_reparam\.|\.(_offset|_quantized_cdf|_cdf_length|target|quantiles|mask|scale_table|scale_bound)$"
@@ -57,27 +58,31 @@ def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Im
     position. Ours always does the latter, so the estimate is of what is coded.
 
     Args:
-        state_dict: ``model.state_dict()`` of CompressAI ≥ 1.2.
+        state_dict: ``model.state_dict()`` of CompressAI ≥ 1.2, also of a model that was wrapped
+            in DataParallel or DistributedDataParallel.
         lmbda: λ the model was trained with, kept for the record.
 
     Raises:
-        InteropError: naming what is missing or unexpected.
+        InteropError: naming what is missing, unexpected, or no number.
     """
+    state_dict = _plain(state_dict)
     config, renames = _describe(state_dict)
     codec = Codec.from_config(config)
     codec.objective = {"lmbda": lmbda}
     weights = _rename(state_dict, renames)
     # Symbol 0 sits at the density's median, the middle one of CompressAI's three quantiles.
-    weights[renames["entropy_bottleneck."] + "location"] = state_dict[
-        "entropy_bottleneck.quantiles"
-    ][:, 0, 1]
+    quantiles = state_dict["entropy_bottleneck.quantiles"]
+    if quantiles.dim() != 3 or quantiles.shape[1:] != (1, 3):
+        raise InteropError("'entropy_bottleneck.quantiles' are not three for each channel")
+    weights[renames["entropy_bottleneck."] + "location"] = quantiles[:, 0, 1]
     expected = codec.state_dict()
     missing = expected.keys() - weights.keys()
     foreign = weights.keys() - expected.keys()
     if missing or foreign:
+        lists = {"missing": missing, "unexpected": foreign}
+        named = (f"{word} {_listed(names, renames)}" for word, names in lists.items() if names)
         raise InteropError(
-            f"the weights do not fit the CompressAI model they look like: "
-            f"missing {sorted(missing)[:3]}, unexpected {sorted(foreign)[:3]}"
+            f"the weights do not fit the CompressAI model they look like: {'; '.join(named)}"
         )
     try:
         codec.load_state_dict(weights)
@@ -125,21 +130,38 @@ def _convert(source: Path, target: Path, lmbda: float) -> None:
     state_dict = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state_dict, dict):
         raise InteropError(f"{source}: holds no state dict")
-    save(from_compressai(state_dict, lmbda), target)
+    try:
+        codec = from_compressai(state_dict, lmbda)
+    except InteropError as error:
+        raise InteropError(f"{source}: {error}") from error
+    save(codec, target)
+
+
+def _plain(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Finite tensors under the names that an unwrapped model gives them."""
+    if not all(isinstance(name, str) for name in state_dict):
+        raise InteropError("the names in it are no text, so it is not the state dict of a model")
+    weights = {_unwrapped(name): tensor for name, tensor in state_dict.items()}
+    for name, tensor in weights.items():
+        if not isinstance(tensor, Tensor):
+            raise InteropError(f"{name} is no tensor, so it is not the state dict of a model")
+        # CompressAI itself marks tables that have not been made yet with empty tensors.
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InteropError(f"{name} holds NaN or infinity: that training has diverged")
+    return weights
+
+
+def _unwrapped(name: str) -> str:
+    """Without what (Distributed)DataParallel and torch.compile put before it."""
+    while name.startswith(_WRAPPERS):
+        name = name.partition(".")[2]
+    return name
 
 
 def _describe(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    try:
-        channels_n = state_dict["g_a.0.weight"].shape[0]
-        channels_m = state_dict["g_a.6.weight"].shape[0]
-        state_dict["entropy_bottleneck.quantiles"]
-        state_dict["entropy_bottleneck.matrices.0"]
-    except KeyError as error:
-        raise InteropError(
-            f"no {error} in the state dict; supported are CompressAI's FactorizedPrior, "
-            "MeanScaleHyperprior and JointAutoregressiveHierarchicalPriors (CompressAI ≥ 1.2; "
-            "load older weights there and save them again)"
-        ) from error
+    channels_n, channels_m = (_side(state_dict, f"g_a.{i}.weight") for i in (0, 6))
+    for name in ("entropy_bottleneck.quantiles", "entropy_bottleneck.matrices.0"):
+        _needed(state_dict, name)
     renames = dict(_TRANSFORMS)
     if "h_a.0.weight" not in state_dict:
         prior: dict[str, Any] = {
@@ -148,7 +170,7 @@ def _describe(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
         }
         renames["entropy_bottleneck."] = "prior.density."
     else:
-        if state_dict["h_s.4.weight"].shape[0] != 2 * channels_m:
+        if _side(state_dict, "h_s.4.weight") != 2 * channels_m:
             raise InteropError(
                 "the hyper synthesis transform predicts scales only (ScaleHyperprior), which has "
                 "no counterpart here; supported is MeanScaleHyperprior"
@@ -179,6 +201,35 @@ def _describe(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
         "rate": {"_target_": "tngexp.rate.fixed.FixedRate"},
     }
     return config, renames
+
+
+def _needed(state_dict: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in state_dict:
+        raise InteropError(
+            f"no '{name}' in the state dict: weights are missing, or it is of another model; "
+            "supported are CompressAI's FactorizedPrior, MeanScaleHyperprior and "
+            "JointAutoregressiveHierarchicalPriors (CompressAI ≥ 1.2; load older weights there and "
+            "save them again)"
+        )
+    return state_dict[name]
+
+
+def _side(state_dict: Mapping[str, Tensor], name: str) -> int:
+    """Output channels of a convolution."""
+    weight = _needed(state_dict, name)
+    if weight.dim() != 4:
+        raise InteropError(f"'{name}' has the shape {tuple(weight.shape)}, not a convolution's")
+    return weight.shape[0]
+
+
+def _listed(names: Iterable[str], renames: Mapping[str, str]) -> str:
+    """Our names as CompressAI has them, the first few."""
+    back = sorted(renames.items(), key=lambda pair: -len(pair[1]))
+    theirs = sorted(
+        next((old + n.removeprefix(new) for old, new in back if n.startswith(new)), n)
+        for n in names
+    )
+    return ", ".join(theirs[:3]) + (f" and {len(theirs) - 3} more" if len(theirs) > 3 else "")
 
 
 def _rename(state_dict: Mapping[str, Tensor], renames: Mapping[str, str]) -> dict[str, Tensor]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import zipfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def load(
     checkpoint = read_checkpoint(path)
     try:
         codec = Codec.from_config(checkpoint["tngexp"]["codec"], trusted=trusted)
-    except (ConfigError, KeyError, TypeError) as error:
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: cannot build the codec it describes: {error}") from error
     weights = {
         name.removeprefix(_PREFIX): tensor
@@ -195,20 +194,52 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         elif not path.suffix:  # meant as a name
             hint = f" (shipped models: {', '.join(zoo.MODELS)})"
         raise CheckpointError(f"{path}: no such checkpoint{hint}")
-    if path.suffix == SAFETENSORS:
+    if path.suffix == SAFETENSORS or _begins_like_safetensors(path):
         return _read_safetensors(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other kinds of archives; the error tells
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    # What a file of another kind makes of torch's readers is any error at all.
+    except Exception as error:
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise CheckpointError(
             f"{path}: not a readable checkpoint; it is damaged, incomplete or of another kind"
+            + reason
         ) from error
     if not isinstance(checkpoint, dict) or not {"tngexp", "state_dict"} <= checkpoint.keys():
         raise CheckpointError(
             f"{path}: not a tngexp checkpoint (no 'tngexp' entry); checkpoints of CompressAI "
             "models are read by tngexp.interop"
         )
-    return checkpoint
+    return _checked(checkpoint, path)
+
+
+def _begins_like_safetensors(path: Path) -> bool:
+    """A length that fits into the file and a JSON object, whatever the file is called."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        size = path.stat().st_size
+    except OSError:
+        return False  # the reader tells
+    return start[8:] == b"{" and 8 + int.from_bytes(start[:8], "little") <= size
+
+
+def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """``content`` with the entries that every reader relies on."""
+    about, weights = content["tngexp"], content["state_dict"]
+    if not isinstance(about, dict) or not isinstance(about.get("codec"), Mapping):
+        raise CheckpointError(f"{path}: not a tngexp checkpoint: it does not describe a codec")
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
+    ):
+        raise CheckpointError(f"{path}: not a tngexp checkpoint: its 'state_dict' holds no weights")
+    if not isinstance(about.get("coding", {}), Mapping):
+        raise CheckpointError(f"{path}: its coding tables are damaged")
+    return content
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -220,7 +251,9 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         if not isinstance(about, dict):
             raise TypeError
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable weights file; it is damaged") from error
+        raise CheckpointError(
+            f"{path}: not a readable weights file; it is damaged, incomplete or of another kind"
+        ) from error
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: safetensors, but not of a tngexp codec") from error
     tables = {
@@ -231,7 +264,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         for name, t in tensors.items()
         if not name.startswith(_TABLES)
     }
-    return {"state_dict": weights, "tngexp": about | ({"coding": tables} if tables else {})}
+    tngexp_entry = about | ({"coding": tables} if tables else {})
+    return _checked({"state_dict": weights, "tngexp": tngexp_entry}, path)
 
 
 def _rounded(codec: Codec) -> Codec:

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tngexp._cli import as_list, debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers, slug
+from tngexp._words import as_text
 from tngexp.build import build
 from tngexp.report.table import Cell, Column, Table
 from tngexp.report.text import print_table
@@ -67,10 +68,15 @@ def screen(config: Mapping[str, Any]) -> Screening:
 
     def train(run: Run, folder: Path, resume: Path | None) -> object:
         from tngexp.train import train
+        from tngexp.training.sweep import is_left
 
         config = composed[run]
         config.run_dir, config.name = str(folder), f"{slug(run.variant)}-{run.seed}"
-        if resume is not None:  # its weights are there already, wherever they started from
+        if resume is not None:
+            plain: Any = OmegaConf.to_container(config, resolve=True)
+            if not is_left(resume, plain, "out"):
+                return None  # stopped between the last step and the trace
+            # Its weights are there already, wherever they started from.
             config.resume, config.init_from = str(resume), None
         return train(config)
 
@@ -185,7 +191,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = compose("train", list(overrides))
+            config = compose("train", as_text(overrides))
     finally:
         GlobalHydra.instance().hydra = state
     OmegaConf.set_struct(config, False)

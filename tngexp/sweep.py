@@ -77,7 +77,7 @@ def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
     from tngexp.training.sweep import markers
 
     folder = folder.absolute()
-    if sweep.report.anchors is None or not folder.is_dir():
+    if OmegaConf.select(sweep, "report.anchors") is None or not folder.is_dir():
         return None
     try:
         found = markers(folder)
@@ -89,10 +89,7 @@ def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
             for run, marker in found.items():
                 runs.setdefault(marker.curve, []).append(str(_best(run)))
         comparison = compare_runs(sweep, runs, folder / "report")
-        plain = {
-            key: OmegaConf.to_container(sweep[key], resolve=True)
-            for key in ("logger", "report", "data")
-        }
+        plain = {key: _plain(sweep, key) for key in ("logger", "report", "data")}
         group = sweep.group or folder.name
         with run_logger(plain, folder / "report", "report", group, job="compare") as logger:
             log_comparison(logger, comparison)
@@ -126,8 +123,9 @@ def compare_runs(
 ) -> Comparison:
     """``runs`` against real codecs on the validation photos, as ``config.report`` says."""
     from tngexp.compare import compare
+    from tngexp.training.run_settings import report_settings
 
-    options: Any = OmegaConf.to_container(config.report, resolve=True)
+    options = report_settings(_plain(config, "report"))
     return compare(
         {
             **options,
@@ -135,7 +133,7 @@ def compare_runs(
             "published": [],
             "reference": None,
             "metrics": [],
-            "data": OmegaConf.to_container(config.data, resolve=True),
+            "data": _plain(config, "data"),
             "viewer": {"images": options["images"], "bpp": [0.15, 0.3, 0.6]},
             "held_out": True,
             "out": str(out),
@@ -150,6 +148,12 @@ def repeat_command(words: list[str], folder: Path) -> str:
     if not any(word.startswith(known) for word in words):
         words = [*words, f"hydra.sweep.dir={shown_path(folder)}"]
     return f"python -m tngexp.train {shlex.join(words)}"
+
+
+def _plain(config: DictConfig, group: str) -> Any:
+    """One group of options; None where it was taken out."""
+    node = OmegaConf.select(config, group)
+    return None if node is None else OmegaConf.to_container(node, resolve=True)
 
 
 def _best(run: Path) -> Path:

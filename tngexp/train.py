@@ -19,6 +19,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from tngexp._cli import debugging, explain, guarded
 from tngexp._conf import CONF_DIR, register_resolvers, slug
@@ -69,7 +70,10 @@ def train(
     OmegaConf.set_struct(config, False)
     config.pop("hydra", None)
     config.name = config.get("name") or "run"
-    config.run_dir = str(config.get("run_dir") or Path("outputs") / config.name)
+    config.run_dir = config.get("run_dir") or f"outputs/{config.name}"
+    for option in ("run_dir", "resume", "init_from"):
+        if isinstance(config.get(option), Path):
+            config[option] = str(config[option])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return run({str(key): value for key, value in plain.items()}, stop, finished, tell)
@@ -93,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
         def finished(result: TrainResult, logger: Any) -> None:
             # A sweep is compared as a whole, not point by point.
-            if not sweep and config.report.anchors is not None:
+            if not sweep and OmegaConf.select(config, "report.anchors") is not None:
                 comparisons.extend(_compare(config, result, logger))
 
         try:
@@ -103,6 +107,8 @@ def main(argv: list[str] | None = None) -> int:
                 if isinstance(result, float):
                     return result
             else:
+                _check_folder(config)
+                _record_command(config)
                 result = train(config, finished=finished, tell=print)
         except Interrupted as error:
             interrupts.append(error)
@@ -110,7 +116,8 @@ def main(argv: list[str] | None = None) -> int:
             if sweep:
                 raise KeyboardInterrupt from error  # the other jobs are not wanted either
             return float("nan")
-        except (TngexpError, OSError) as error:
+        except (TngexpError, OSError, OmegaConfBaseException) as error:
+            # Caught here, since Hydra would add a line of its own to the message.
             from tngexp.training.limit import TooComplexError
 
             if sweep and isinstance(error, TooComplexError):
@@ -154,11 +161,30 @@ def _sweep_job(config: DictConfig) -> TrainResult | float:
     if plan.done is not None:
         print(f"{where}: finished before, skipped")
         return float("nan") if plan.done.val_loss is None else plan.done.val_loss
+    _record_command(config)
     if plan.config["resume"]:
         print(f"{where}: goes on from its last checkpoint")
     result = train(plan.config, tell=print)
     finish(plan, result)
     return result
+
+
+def _check_folder(config: DictConfig) -> None:
+    """Refuse a folder with another run before anything is written there."""
+    from tngexp.training.folder import check_folder
+
+    resume = config.get("resume")
+    check_folder(Path(str(config.run_dir)), Path(str(resume)).expanduser() if resume else None)
+
+
+def _record_command(config: DictConfig) -> None:
+    """Leave what Hydra itself would have left before a run could say whether its folder is free."""
+    context = HydraConfig.get()
+    folder = Path(context.runtime.output_dir) / ".hydra"
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "config.yaml")
+    OmegaConf.save(context.overrides.task, folder / "overrides.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": context}), folder / "hydra.yaml")
 
 
 def _end_sweep(sweep: DictConfig, folders: list[Path], failures: list[str]) -> None:
@@ -219,7 +245,7 @@ def run_name(choices: Mapping[str, Any], overrides: Sequence[str]) -> str:
     """
     name, named = str(choices.get("experiment") or ""), {"experiment"}
     if not name:
-        name, named = f"{choices['model']}-{choices['loss']}", {"model", "loss"}
+        name, named = f"{choices.get('model')}-{choices.get('loss')}", {"model", "loss"}
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         if key in named or key in _UNNAMED or key.startswith("logger.") or "root" in key:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support import needs_bf16
 from torch import nn
 
 from tngexp.bitstream.exact import ExactConvolution, exact_copy
-from tngexp.priors.layers import DepthwiseConv2d, PointwiseConv2d
+from tngexp.priors.layers import DepthwiseConv2d, PointwiseConv2d, _Depthwise
 
 
+@needs_bf16
 @pytest.mark.parametrize("size", [3, 5, 7])
 def test_bfloat16_gradients_agree_with_float64(size: int) -> None:
     layer = DepthwiseConv2d(8, size)
@@ -35,6 +37,22 @@ def test_bfloat16_gradients_agree_with_float64(size: int) -> None:
         torch.testing.assert_close(
             found.double(), wanted, rtol=2e-2, atol=2e-2 * wanted.abs().max()
         )
+
+
+def test_gradients_three_columns_at_a_time_are_those_of_the_whole_kernel() -> None:
+    """The same way in float32, for CPUs that have no bfloat16."""
+    layer, plain = DepthwiseConv2d(4, 5), nn.Conv2d(4, 4, 5, padding=2, groups=4)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 4, 9, 12)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    outward = torch.randn(2, 4, 9, 12)
+    _Depthwise.apply(ours, layer.weight, layer.bias).backward(outward)
+    plain(theirs).backward(outward)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    torch.testing.assert_close(layer.weight.grad, plain.weight.grad)
+    assert layer.bias is not None
+    assert plain.bias is not None
+    torch.testing.assert_close(layer.bias.grad, plain.bias.grad)
 
 
 def test_it_is_a_plain_convolution_otherwise() -> None:

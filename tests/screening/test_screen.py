@@ -102,6 +102,29 @@ def test_an_interrupted_training_goes_on(
     assert again["losses"] == pytest.approx(whole["losses"], rel=1e-6)
 
 
+def test_a_training_that_lacks_its_trace_alone_is_not_repeated(
+    words: list[str], tmp_path: Path, trained: list[str], capsys: Any
+) -> None:
+    words = [*words[:1], "variants=[]", "seeds=1", *words[3:]]
+    assert entry.main(words) == 0
+    trace = tmp_path / "out" / "base" / "seed0" / "trace.json"
+    whole = json.loads(trace.read_text())
+    trace.unlink()
+    assert entry.main(words) == 0
+    assert trained == ["base-0"]
+    assert json.loads(trace.read_text()) == whole
+
+    # With other options it would be another training that went on from these weights.
+    trace.unlink()
+    capsys.readouterr()
+    assert entry.main([*words, "common=[rate=fixed,optimizer.lr=0.25]"]) == 2
+    error = capsys.readouterr().err
+    assert "holds a run of another configuration" in error
+    assert "optimizer.lr" in error
+    assert "out=DIR" in error
+    assert not trace.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

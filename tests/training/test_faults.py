@@ -151,5 +151,6 @@ def test_a_run_folder_has_one_process(run: Callable[..., TrainResult], tmp_path:
         with pytest.raises(ConfigError, match="another process is training in"):
             run()
         assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
-    assert run().steps == 2  # nothing has to be cleared
-    assert run().steps == 2
+    first = run()  # nothing has to be cleared
+    assert first.steps == 2
+    assert run("trainer.max_steps=3", f"resume={first.last}").steps == 3

@@ -107,6 +107,24 @@ def test_wandb_is_finished_after_each_run(run: Callable[..., TrainResult]) -> No
     assert runs[0].run_id != runs[1].run_id
 
 
+def test_a_resumed_run_stays_one_run(run: Callable[..., TrainResult]) -> None:
+    wandb_options = ["logger=wandb", "logger.system_metrics=false"]
+    first = run(*wandb_options, "trainer.max_steps=1", name="first")
+    # The id travels through parts with another logger.
+    second = run("trainer.max_steps=2", f"resume={first.last}", name="second")
+    third = run(*wandb_options, "trainer.max_steps=3", f"resume={second.last}", name="third")
+    other = run(
+        *wandb_options, "trainer.max_steps=3", f"resume={second.last}", "logger.id=own", name="own"
+    )
+    ids = [
+        next(r.run.run_id for r in wandb_records(result.run_dir) if r.HasField("run"))
+        for result in (first, third, other)
+    ]
+    assert ids == [ids[0], ids[0], "own"]
+    assert first.logs is not None
+    assert first.logs.is_dir()
+
+
 def test_failed_run_is_marked_as_failed(
     run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

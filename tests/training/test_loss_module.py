@@ -15,6 +15,7 @@ from tngexp.losses import Distortion, MSELoss, RateDistortionLoss
 from tngexp.training.callbacks.ema import EMA
 from tngexp.training.callbacks.metrics import image_scalars
 from tngexp.training.module import LitCodec
+from tngexp.training.progress import Progress
 from tngexp.training.settings import ScheduleSettings
 
 
@@ -32,7 +33,11 @@ class Features(RateDistortionLoss):
 
 def lit(codec: Codec, loss: RateDistortionLoss) -> LitCodec:
     return LitCodec(
-        codec, loss, lambda p: torch.optim.SGD(p, lr=1.0), ScheduleSettings(), max_steps=1
+        codec,
+        loss,
+        lambda p: torch.optim.SGD(p, lr=1.0),
+        ScheduleSettings(),
+        progress=Progress(max_steps=1),
     )
 
 
@@ -50,7 +55,7 @@ def test_its_network_is_no_part_of_the_weights(
     with pytest.raises(RuntimeError, match=r"codec\.transform"):
         module.load_state_dict({})
 
-    in_optimizer = module.configure_optimizers()["optimizer"].param_groups[0]["params"]
+    in_optimizer = module.configure_optimizers().param_groups[0]["params"]
     extra = len(in_optimizer) - len(list(codec.parameters()))
     assert extra == (2 if trained else 0)
 

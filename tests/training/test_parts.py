@@ -18,6 +18,7 @@ from tngexp.training.checkpoint_io import architecture_difference, copy_file, wr
 from tngexp.training.interrupt import StopRequest, catch_signals
 from tngexp.training.module import ImageResult, LitCodec, to_float
 from tngexp.training.pictures import ERROR_GAIN, comparison_row
+from tngexp.training.progress import Progress
 from tngexp.training.schedule import lr_factor
 from tngexp.training.settings import ScheduleSettings, TrainerSettings
 from tngexp.types import ConfigError
@@ -26,7 +27,7 @@ from tngexp.types import ConfigError
 @pytest.mark.parametrize("shape", ["cosine", "linear"])
 def test_schedule_warms_up_holds_and_decays(shape: str) -> None:
     schedule = ScheduleSettings(warmup=9, decay_start=0.5, final=0.01, shape=shape)
-    factors = [lr_factor(step, 100, schedule) for step in range(101)]
+    factors = [lr_factor(step, step / 100, 100, schedule) for step in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[:10] == sorted(factors[:10])
     assert factors[9:51] == [1.0] * 42
@@ -34,11 +35,20 @@ def test_schedule_warms_up_holds_and_decays(shape: str) -> None:
     assert decay == sorted(decay, reverse=True)
     assert factors[75] == pytest.approx(0.505)
     assert factors[100] == pytest.approx(0.01)
-    assert lr_factor(10**6, 100, schedule) == pytest.approx(0.01)
+    assert lr_factor(10**6, 1.0, 100, schedule) == pytest.approx(0.01)
+
+
+def test_schedule_follows_the_progress_whatever_the_step() -> None:
+    schedule = ScheduleSettings(warmup=5, decay_start=0.5, final=0.01)
+    assert lr_factor(7, 1.0, 100, schedule) == pytest.approx(0.01)  # ended early by its time limit
+    assert lr_factor(7, 0.75, 100, schedule) == pytest.approx(0.505)
+    # Ended within the warm-up, which is not cut short to get there.
+    assert lr_factor(2, 0.6, 100, schedule) == pytest.approx(3 / 6)
+    assert lr_factor(2, 1.0, 100, schedule) == pytest.approx(0.01)
 
 
 def test_schedule_without_decay() -> None:
-    assert lr_factor(99, 100, ScheduleSettings()) == 1.0
+    assert lr_factor(99, 0.99, 100, ScheduleSettings()) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -99,9 +109,11 @@ def test_annealing_runs_from_zero_to_one() -> None:
     lit = object.__new__(LitCodec)
     torch.nn.Module.__init__(lit)
     lit.__dict__["codec"] = SimpleNamespace(quantizer=SimpleNamespace(anneal=seen.append))
+    lit.progress = Progress(max_steps=10)
     callback = Annealing(end=0.5)
     for step in range(0, 11):
-        callback.on_train_batch_start(SimpleNamespace(global_step=step, max_steps=10), lit)  # type: ignore[arg-type]
+        lit.progress.advance(step, 0.0)
+        callback.on_train_batch_start(None, lit)  # type: ignore[arg-type]
     assert seen == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 1])
     with pytest.raises(ConfigError):
         Annealing(end=0)
@@ -180,7 +192,7 @@ def test_validation_of_small_images_reports_what_can_be_measured(
         MSSSIMLoss(8.73, 2.4, 60.5),
         lambda p: torch.optim.SGD(p, lr=1.0),
         ScheduleSettings(),
-        max_steps=1,
+        progress=Progress(max_steps=1),
     ).eval()
     with torch.no_grad():
         (result,) = lit.validation_step(torch.zeros(1, 3, 50, 70, dtype=torch.uint8), 0)

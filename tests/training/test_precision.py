@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from support import needs_bf16
 
 from tngexp.codec import Codec
 from tngexp.train import TrainResult
@@ -24,7 +25,36 @@ def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision("auto", torch.device("mps")) == "32-true"
     monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: False)
     assert resolve_precision("auto", cpu) == "32-true"
-    assert resolve_precision("bf16-mixed", cpu) == "bf16-mixed"
+    with pytest.raises(ConfigError, match=r"no bf16 units .* trainer.precision=32-true"):
+        resolve_precision("bf16-mixed", cpu)
+    assert resolve_precision("32-true", cpu) == "32-true"
+    assert resolve_precision("bf16-mixed", torch.device("mps")) == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, True),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, False),
+        ({"ONEDNN_MAX_CPU_ISA": "avx512_core_vnni"}, False),
+        ({"DNNL_MAX_CPU_ISA": "SSE41"}, False),
+        ({"ATEN_CPU_CAPABILITY": "avx2"}, False),
+        ({"ATEN_CPU_CAPABILITY": "default"}, False),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "ATEN_CPU_CAPABILITY": "avx512"}, True),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"}, True),
+        ({"ONEDNN_MAX_CPU_ISA": "ALL"}, True),
+    ],
+    ids=str,
+)
+def test_what_keeps_libraries_from_the_units_counts(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], found: bool
+) -> None:
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert cpu_multiplies_bf16() is found
 
 
 def test_precision_without_torchs_private_probes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +67,8 @@ def test_precision_without_torchs_private_probes(monkeypatch: pytest.MonkeyPatch
 def test_the_trainer_gets_the_precision_asked_for(
     run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    """Computes nothing, so that it also runs where bfloat16 is emulated."""
+    """Computes nothing, so that it also runs where there are no units for it."""
+    monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: True)
     found: list[str] = []
 
     def fit(self: pl.Trainer, *_: Any, **__: Any) -> None:
@@ -50,12 +81,9 @@ def test_the_trainer_gets_the_precision_asked_for(
     assert found == [asked]
 
 
-@pytest.mark.skipif(
-    not (cpu_multiplies_bf16() or torch.cuda.is_available()),
-    reason="this processor emulates bfloat16, which may take for ever",
-)
 @pytest.mark.parametrize(
-    ("asked", "computed"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
+    ("asked", "computed"),
+    [pytest.param("bf16-mixed", torch.bfloat16, marks=needs_bf16), ("32-true", torch.float32)],
 )
 def test_transforms_compute_in_it_and_figures_stay_float32(
     run: Callable[..., TrainResult],

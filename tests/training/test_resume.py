@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tngexp.io import CheckpointError
 from tngexp.train import TrainResult
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.module import LitCodec
-from tngexp.training.resume import ResumeWarning
+from tngexp.training.optimizer import make_optimizer
+from tngexp.training.resume import ResumeWarning, _check_optimizer
 
 Losses = list[tuple[int, int, float]]
 
@@ -142,3 +144,104 @@ def test_noise_depends_on_seed_step_and_micro_batch(make_codec: Callable[..., An
     assert len(seeds) == 4 * 50 * 4
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert issubclass(LitCodec, pl.LightningModule)
+
+
+@pytest.fixture
+def groups() -> Iterator[list[dict[str, Any]]]:
+    """The options of the optimizer at each of its steps."""
+    seen: list[dict[str, Any]] = []
+
+    def step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        (group,) = optimizer.param_groups
+        if len(group["params"]) > 1:  # no trial
+            seen.append({key: value for key, value in group.items() if key != "params"})
+
+    hook = register_optimizer_step_pre_hook(step)
+    yield seen
+    hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "value"),
+    [
+        (["optimizer.lr=1e-6"], "initial_lr", 1e-6),
+        (["optimizer.betas=[0.5,0.75]"], "betas", (0.5, 0.75)),
+        (["optimizer.weight_decay=0.25"], "weight_decay", 0.25),
+        (["+optimizer.eps=1e-3"], "eps", 1e-3),
+        (["optimizer=adam"], "decoupled_weight_decay", False),
+        (["optimizer.fused=null"], "fused", None),
+    ],
+)
+def test_what_the_command_line_says_of_the_optimizer_acts(
+    run: Callable[..., TrainResult],
+    groups: list[dict[str, Any]],
+    words: list[str],
+    option: str,
+    value: Any,
+) -> None:
+    first = run("trainer.max_steps=2", name="first")
+    before = groups[-1].get(option)
+    groups.clear()
+    second = run("trainer.max_steps=4", f"resume={first.last}", *words, name="second")
+    assert [group[option] for group in groups] == [value, value]
+    assert before != value
+    (stored,) = torch.load(second.last, weights_only=True)["optimizer_states"]
+    assert stored["param_groups"][0][option] == value
+
+
+def test_the_learning_rate_of_a_resumed_run_is_its_own(
+    run: Callable[..., TrainResult], groups: list[dict[str, Any]]
+) -> None:
+    first = run("trainer.max_steps=2", name="first")
+    groups.clear()
+    words = ["optimizer.lr=1e-6", "optimizer.schedule.decay_start=1", f"resume={first.last}"]
+    run("trainer.max_steps=4", *words, name="second")
+    assert [group["lr"] for group in groups] == [1e-6, 1e-6]
+
+
+def test_another_average_than_before_acts(run: Callable[..., TrainResult]) -> None:
+    first = run("trainer.max_steps=2", name="first")
+    words = ["callbacks.ema.decay=0", "trainer.max_steps=3", f"resume={first.last}"]
+    content = torch.load(run(*words, name="second").last, weights_only=True)
+    # Without a memory of the past the average is the latest weights.
+    assert all(
+        torch.equal(w, content["state_dict"][k]) for k, w in content["raw_state_dict"].items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        (["optimizer._target_=torch.optim.SGD", "~optimizer.betas"], "this one needs nothing"),
+        (["+optimizer.amsgrad=true"], "max_exp_avg_sq"),
+        (["optimizer._target_=torch.optim.NAdam", "~optimizer.fused"], "mu_product"),
+    ],
+)
+def test_an_optimizer_that_needs_another_memory_is_refused(
+    run: Callable[..., TrainResult], words: list[str], needs: str
+) -> None:
+    first = run("trainer.max_steps=1", name="first")
+    with pytest.raises(CheckpointError, match=rf"{needs}.*init_from=") as info:
+        run("trainer.max_steps=2", f"resume={first.last}", *words, name="second")
+    assert "exp_avg" in str(info.value)
+
+
+def test_other_batches_per_step_take_effect_with_the_next_step(
+    run: Callable[..., TrainResult], record: Callable[..., Losses]
+) -> None:
+    first = run("trainer.max_steps=3", "trainer.val_every=3", name="first")
+    losses = record()
+    words = ["trainer.max_steps=6", "trainer.accumulate=2", "trainer.val_every=6"]
+    second = run(*words, f"resume={first.last}", name="second")
+    assert [step for step, _, _ in losses] == [3, 4, 4, 5, 5, 6]  # after each batch
+    assert second.steps == 6
+
+
+def test_a_loss_with_other_weights_is_refused(make_codec: Callable[..., Any]) -> None:
+    """The optimizer's state would be that of other tensors."""
+    make, _ = make_optimizer({"_target_": "torch.optim.Adam", "lr": 1e-3})
+    checkpoint = {
+        "optimizer_states": [{"state": {}, "param_groups": [{"params": [0, 1, 2]}]}],
+    }
+    with pytest.raises(CheckpointError, match="has trained 3 tensors, this one would train 5"):
+        _check_optimizer(Path("a.ckpt"), checkpoint, make, trained=5)

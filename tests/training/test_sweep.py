@@ -210,6 +210,15 @@ def test_a_run_ended_by_its_time_limit_goes_on(
     code, _, err = sweep(*words, "trainer.max_minutes=0.00001")
     assert code == 0, err
     (marker,) = (tmp_path / "here").rglob(MARKER)
+    ended = json.loads(marker.read_text())
+    assert not ended["complete"]
+    code, out, err = sweep(*words, "trainer.max_minutes=0.00001")  # as much as it had
+    assert (code, len(trained)) == (0, 1), err
+    assert "finished before, skipped" in out
+    assert json.loads(marker.read_text()) == ended
+    marker.unlink()  # stopped before it could say so
+    code, out, err = sweep(*words, "trainer.max_minutes=0.00001")
+    assert (code, len(trained)) == (0, 1), err
     assert not json.loads(marker.read_text())["complete"]
     code, _, err = sweep(*words)  # the limit is no part of what is trained
     assert code == 0, err
@@ -322,7 +331,7 @@ def test_ladder_starts_each_run_from_the_one_before(
     # A learning rate this small leaves the weights where they were.
     words = [
         "+sweep=ladder_mse", "loss.lmbda=0.02,0.01", "trainer.max_steps=4", "ladder.fraction=0.3",
-        "optimizer.lr=1e-12", *REPORT,
+        "optimizer.lr=1e-12", "trainer.max_minutes=100", *REPORT,
     ]  # fmt: skip
     code, _, err = sweep(*words)
     assert code == 0, err
@@ -331,6 +340,7 @@ def test_ladder_starts_each_run_from_the_one_before(
     best = first / "checkpoints" / "best.ckpt"
     assert [run["init_from"] for run in trained] == [None, str(best)]
     assert [run["trainer"]["max_steps"] for run in trained] == [4, 2]  # ⌈0.3 · 4⌉
+    assert [run["trainer"]["max_minutes"] for run in trained] == [100, 30]
     last = second / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
     before, after = load(best).state_dict(), load(last).state_dict()

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from support import needs_bf16
 
 from tngexp.transforms.gdn import GDNTransform
 from tngexp.transforms.hyper import HyperConv
@@ -62,6 +63,7 @@ def test_formula() -> None:
     torch.testing.assert_close(layer(x.view(1, 3, 1, 1)).flatten(), expected)
 
 
+@needs_bf16
 def test_bfloat16_gradients_stay_close() -> None:
     ours, theirs = _pair(inverse=False, spread=0.1)
     x = torch.randn(4, 6, 8, 8)

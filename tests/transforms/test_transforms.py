@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from support import needs_bf16
 from torch.utils.flop_counter import FlopCounterMode
 
 from tngexp.transforms.attention import AttentionTransform
@@ -85,6 +86,7 @@ def test_signal_neither_vanishes_nor_explodes_at_the_start(name: str) -> None:
     assert (x_hat - 0.5).square().mean().sqrt() < 2
 
 
+@needs_bf16
 @each_transform
 def test_bfloat16_stays_close_to_float32(name: str) -> None:
     transform = _build(name, N=16, M=16).to(memory_format=torch.channels_last)

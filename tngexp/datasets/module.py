@@ -67,6 +67,8 @@ class LoaderOptions:
             _positive("val_crop", self.val_crop)
         if self.num_workers != "auto":
             _whole("num_workers", self.num_workers, "a number of processes or 'auto'")
+        if not isinstance(self.flip, bool):
+            raise ConfigError(f"data.flip={self.flip} must be true or false.")
         _whole("seed", self.seed, "a whole number from 0 up")
         if not _is_number(self.cache_mib) or self.cache_mib < 0:
             raise ConfigError(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -20,31 +17,36 @@ import tngexp
 from tngexp.build import build
 from tngexp.codec import Codec
 from tngexp.datasets.module import ImageDataModule
-from tngexp.io import load, locate
+from tngexp.io import load, locate, read_checkpoint
 from tngexp.legacy import modernise
 from tngexp.losses import RateDistortionLoss
 from tngexp.objective import objective_of
 from tngexp.rate import VariableRate
+from tngexp.training.accelerator import resolve_accelerator
 from tngexp.training.allocator import keep_freed_memory
+from tngexp.training.callbacks.budget import Budget
 from tngexp.training.callbacks.checkpoints import Checkpoints
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
-from tngexp.training.callbacks.time_limit import TimeLimit
 from tngexp.training.checkpoint_io import AtomicCheckpointIO
 from tngexp.training.console import quiet
 from tngexp.training.distributed import Processes, companions, hush, processes
 from tngexp.training.export import add_tables
+from tngexp.training.folder import check_folder
 from tngexp.training.git import git_state
 from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.limit import check_complexity
 from tngexp.training.lock import RunLock
-from tngexp.training.loggers import finish, log_config, log_folder, make_logger
+from tngexp.training.loggers import finish, log_config, log_folder, make_logger, wandb_id_of
 from tngexp.training.module import LitCodec
+from tngexp.training.optimizer import make_optimizer
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
 from tngexp.training.precision import resolve_precision
-from tngexp.training.resume import check_resumable, readable
-from tngexp.training.settings import ScheduleSettings, TrainerSettings, did_you_mean
+from tngexp.training.progress import Progress
+from tngexp.training.resume import Before, check_resumable, readable
+from tngexp.training.run_settings import complete
+from tngexp.training.settings import TrainerSettings
 from tngexp.training.summary import TrainResult
 from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import ConfigError, TngexpError
@@ -85,6 +87,7 @@ def run(
         TngexpError: for everything the user can fix; Interrupted when asked to stop.
     """
     stop = StopRequest() if stop is None else stop
+    config = complete(config)
     with quiet():
         try:
             return _run(config, stop, finished, tell)
@@ -97,7 +100,7 @@ def _run(
     config: Mapping[str, Any], stop: StopRequest, finished: Finished | None, tell: Tell | None
 ) -> TrainResult:
     settings = TrainerSettings.from_config(config["trainer"])
-    accelerator = _accelerator(settings.accelerator)
+    accelerator = resolve_accelerator(settings)
     team = processes(settings, accelerator)
     if not team.first:
         hush()
@@ -121,43 +124,48 @@ def _train(
     init_from = locate(config["init_from"]) if config.get("init_from") else None
     if resume and init_from:
         raise ConfigError("resume and init_from exclude each other: unset one of them.")
-    init_parts = part_names(config.get("init_parts", "all"), "init_parts")
+    init_parts = part_names(config["init_parts"], "init_parts")
     if init_parts != ALL and not (init_from or resume):  # a resumed run has started already
         raise ConfigError(
             "init_parts needs a checkpoint to take the parts from: set init_from=…, or leave "
             "init_parts out."
         )
 
+    precision = resolve_precision(settings.precision, torch.device(accelerator))
     _check_numbers(config)
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
-    loss: RateDistortionLoss = build(config["loss"], trusted=True)
+    loss: RateDistortionLoss = _built(config["loss"], "loss", RateDistortionLoss)
     codec = Codec.from_config(architecture, trusted=True)
     if isinstance(codec.rate, VariableRate):
         codec.rate.spread(loss.lmbda_max / loss.lmbda_min)
     _check_crop(config["data"], codec, loss)
-    check_complexity(codec, config.get("max_kmac"))
+    check_complexity(codec, config["max_kmac"])
     started = None
     if init_from:
         start = warm_start(codec, init_from, architecture, init_parts, objective_of(loss))
         started = f"{config['init_from']}: {start}"
         if tell is not None and team.first:
             tell(f"init_from={started}")
-    parts = part_names(config.get("freeze", []), "freeze")
+    parts = part_names(config["freeze"], "freeze")
     frozen = freeze(codec, parts)
-    if resume:
+    make, schedule = make_optimizer(config["optimizer"])
+    before = Before()
+    if resume is not None:
         resume = readable(resume)
-        check_resumable(resume, codec, architecture, settings.max_steps, parts)
-    data: ImageDataModule = build(config["data"], trusted=True)
+        trained = sum(p.requires_grad for m in (codec, loss) for p in m.parameters())
+        check_resumable(resume, codec, architecture, settings, parts, make, trained)
+        before = Before.of(read_checkpoint(resume))
+    progress = Progress(settings.max_steps, settings.max_minutes, before.seconds)
+    data: ImageDataModule = _built(config["data"], "data", ImageDataModule)
     data.setup("fit")  # bad data is reported before anything is written
-    make_optimizer, schedule = _optimizer(config["optimizer"])
     lit = LitCodec(
         codec,
         loss,
-        make_optimizer,
+        make,
         schedule,
-        max_steps=settings.max_steps,
-        fresh=init_from is None,
+        progress=progress,
+        fresh=init_from is None and not before.warm,
         seed=config["seed"],
         accumulate=settings.accumulate,
         channels_last=settings.channels_last,
@@ -175,24 +183,27 @@ def _train(
         codec.compile()  # in place: wrapping would prefix every checkpoint key
     checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
     throughput = Throughput()
-    callbacks = _callbacks(config["callbacks"] or {})
+    budget = Budget(progress)  # first: the others ask how far the run is
+    callbacks = [budget, *_callbacks(config["callbacks"])]
     if settings.progress and team.first:
         callbacks.append(ProgressBar())
-    time_limit = None if settings.max_minutes is None else TimeLimit(settings.max_minutes)
-    if time_limit is not None:
-        callbacks.append(time_limit)
     callbacks += [throughput, checkpoints]  # checkpoints last: they hold the others' state
 
     logger: Logger | None = None
     if team.first:
         lock.claim(run_dir)
-        logger = make_logger(config["logger"], run_dir, config["name"], config["group"])
+        check_folder(run_dir, resume)
+        logger = make_logger(
+            config["logger"], run_dir, config["name"], config["group"], wandb_id=before.wandb_id
+        )
+        if (wandb_id := wandb_id_of(logger) or before.wandb_id) is not None:
+            lit.note("wandb_id", wandb_id)
     failed = True
     began = time.perf_counter()
     try:
         if logger is not None:
             log_config(logger, {**config, "git": git_state()._asdict()})
-        trainer = _trainer(settings, accelerator, team, run_dir, logger, callbacks)
+        trainer = _trainer(settings, accelerator, precision, team, run_dir, logger, callbacks)
         if resume and team.first:
             checkpoints.adopt_best(resume)
         _fit(trainer, lit, data, resume, checkpoints)
@@ -210,7 +221,7 @@ def _train(
             logs=log_folder(logger, run_dir),
             steps=trainer.global_step,
             max_steps=settings.max_steps,
-            time_limit=time_limit.minutes if time_limit and time_limit.reached else None,
+            time_limit=settings.max_minutes if budget.reached else None,
             best_step=checkpoints.best_step,
             val=checkpoints.best_metrics,
             images=len(data.photos.val),
@@ -259,17 +270,10 @@ def _fit(
         raise
 
 
-def _accelerator(name: str) -> str:
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _trainer(
     settings: TrainerSettings,
     accelerator: str,
+    precision: str,
     team: Processes,
     run_dir: Path,
     logger: Any,
@@ -283,7 +287,7 @@ def _trainer(
         devices=team.devices,
         num_nodes=team.num_nodes,
         strategy=team.strategy,
-        precision=resolve_precision(settings.precision, torch.device(accelerator)),  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
         max_steps=settings.max_steps,
         max_epochs=-1,
         accumulate_grad_batches=settings.accumulate,
@@ -304,32 +308,21 @@ def _trainer(
     )
 
 
-def _optimizer(
-    config: Mapping[str, Any],
-) -> tuple[Callable[[Any], torch.optim.Optimizer], ScheduleSettings]:
-    arguments = {k: v for k, v in config.items() if k not in ("_target_", "schedule")}
-    schedule = ScheduleSettings.from_config(config.get("schedule") or {})
-    path = str(config.get("_target_", ""))
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"optimizer '{path}' does not exist: {error}") from error
-    accepted = list(inspect.signature(target).parameters)[1:]
-    for key in arguments:
-        if key not in accepted:
-            raise ConfigError(
-                f"unknown option optimizer.{key}.{did_you_mean(key, accepted)} "
-                f"{name} takes: {', '.join(accepted)}."
-            )
-    if not arguments.get("lr", 1.0) > 0:
-        raise ConfigError(f"optimizer.lr={arguments['lr']} must be above 0.")
-    return functools.partial(target, **arguments), schedule
-
-
 def _callbacks(config: Mapping[str, Any]) -> list[pl.Callback]:
     """In the order of the file; a null entry is off."""
-    return [build(entry, trusted=True) for entry in config.values() if entry is not None]
+    return [
+        _built(entry, f"callbacks.{name}", pl.Callback)
+        for name, entry in config.items()
+        if entry is not None
+    ]
+
+
+def _built(config: Any, option: str, kind: type[Any]) -> Any:
+    """What ``config`` describes, which has to be of one kind."""
+    found = build(config, trusted=True, option=option)
+    if not isinstance(found, kind):
+        raise ConfigError(f"{option}._target_={config['_target_']} is no {kind.__name__}.")
+    return found
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,13 +28,19 @@ __all__ = [
     "log_lines",
     "make_logger",
     "readable",
+    "wandb_id_of",
 ]
 
 _NAMES = ("wandb", "csv", "tensorboard", "none")
 
 
 def make_logger(
-    config: Mapping[str, Any], run_dir: Path, name: str, group: str | None, job: str = "train"
+    config: Mapping[str, Any],
+    run_dir: Path,
+    name: str,
+    group: str | None,
+    job: str = "train",
+    wandb_id: str | None = None,
 ) -> Logger | None:
     """The logger ``logger.name`` asks for; everything it writes lies in ``run_dir``.
 
@@ -43,6 +50,8 @@ def make_logger(
         name: shown name of the run.
         group: W&B group, what the runs of a sweep have in common.
         job: W&B job type.
+        wandb_id: of the W&B run that this one continues unless ``logger.id`` names another; None
+            for a new one.
     """
     kind = config.get("name")
     if kind == "none":
@@ -60,14 +69,19 @@ def make_logger(
                 "logger=tensorboard needs tensorboard: pip install tensorboard"
             ) from error
     if kind == "wandb":
-        return _wandb(config, run_dir, name, group, job)
+        return _wandb(config, run_dir, name, group, job, wandb_id)
     raise ConfigError(
         f"logger.name={kind!r} is not one of {', '.join(_NAMES)}.{did_you_mean(str(kind), _NAMES)}"
     )
 
 
 def _wandb(
-    config: Mapping[str, Any], run_dir: Path, name: str, group: str | None, job: str
+    config: Mapping[str, Any],
+    run_dir: Path,
+    name: str,
+    group: str | None,
+    job: str,
+    wandb_id: str | None,
 ) -> Logger:
     mode = config.get("mode", "offline")
     if mode not in ("offline", "online", "disabled"):
@@ -101,6 +115,8 @@ def _wandb(
     logger = WandbLogger(
         name=valid(name),
         save_dir=run_dir,
+        # Lightning asks W&B to resume a run of this id if there is one.
+        id=config.get("id") or secrets.token_hex(4),
         project=config.get("project", "tngexp"),
         group=None if group is None else valid(group),
         job_type=job,
@@ -147,6 +163,11 @@ def _check_writable(folder: Path) -> None:
             f"{folder}: W&B cannot write its files there ({error.strerror}); choose another "
             "hydra.run.dir=DIR, or use logger=csv or logger=none"
         ) from error
+
+
+def wandb_id_of(logger: Logger | None) -> str | None:
+    """What W&B knows the run by; None for another logger."""
+    return logger.version if isinstance(logger, WandbLogger) else None
 
 
 def finish(logger: Logger | None, failed: bool = False) -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from tngexp.codec import Codec
 from tngexp.losses import LossTerms, RateDistortionLoss
 from tngexp.metrics import ms_ssim, psnr
+from tngexp.training.progress import Progress
+from tngexp.training.resume import take_own_options
 from tngexp.training.schedule import lr_factor
 from tngexp.training.settings import ScheduleSettings
 from tngexp.types import TngexpError
@@ -62,11 +64,12 @@ class LitCodec(pl.LightningModule):
             keys are the codec's; trained parameters of a loss have an entry of their own.
         optimizer: parameters → optimizer.
         schedule: learning-rate schedule.
-        max_steps: optimizer steps of the whole run.
+        progress: how far the run is; :class:`~tngexp.training.callbacks.budget.Budget` advances it.
         seed: seeds the training noise, see :meth:`on_train_batch_start`.
         accumulate: batches per optimizer step.
         channels_last: memory format of the input.
-        checkpoint_info: plain dict stored under ``tngexp`` in every checkpoint.
+        checkpoint_info: plain dict stored under ``tngexp`` in every checkpoint, where the time used
+            joins it as ``seconds``.
         val_qualities: qualities a variable-rate codec is validated at.
         fresh: whether the run started from new weights; others skip what a loss does to lead them.
     """
@@ -78,7 +81,7 @@ class LitCodec(pl.LightningModule):
         optimizer: Callable[[Any], torch.optim.Optimizer],
         schedule: ScheduleSettings,
         *,
-        max_steps: int,
+        progress: Progress,
         seed: int = 0,
         accumulate: int = 1,
         channels_last: bool = True,
@@ -92,9 +95,9 @@ class LitCodec(pl.LightningModule):
         self.last_terms: LossTerms | None = None
         self.grad_norm: Tensor | None = None  # before clipping
         self._fresh = fresh
+        self.progress = progress
         self._make_optimizer = optimizer
         self._schedule = schedule
-        self._max_steps = max_steps
         self._seed = seed
         self._accumulate = accumulate
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -103,23 +106,28 @@ class LitCodec(pl.LightningModule):
         self.register_state_dict_post_hook(_forget_loss)
         self.register_load_state_dict_post_hook(_expect_no_loss)
 
-    def configure_optimizers(self) -> Any:
-        trainable = [p for p in self.parameters() if p.requires_grad]
-        optimizer = self._make_optimizer(trainable)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(step, self._max_steps, self._schedule)
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]  # the name that torch's own schedulers give it
+        return optimizer
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
         # Noise is a function of (seed, step, micro-batch, process) alone, so a resumed run draws
         # the same noise as one that never stopped, without generator states in the checkpoint.
         micro = batch_idx % self._accumulate
         torch.manual_seed(_mix(self._seed, self.global_step, micro, self.global_rank))
-        self.loss.at(self.global_step / self._max_steps if self._fresh else 1.0)
+        self.loss.at(self.progress.fraction if self._fresh else 1.0)
+        if micro == 0:
+            self._set_lr()
+
+    def _set_lr(self) -> None:
+        """Set the learning rate of this optimizer step, a function of the run's progress alone."""
+        step, progress = self.global_step, self.progress
+        factor = lr_factor(step, progress.fraction, progress.max_steps, self._schedule)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group["initial_lr"]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         x = self._images(batch)
@@ -153,8 +161,12 @@ class LitCodec(pl.LightningModule):
                 f"the gradient's norm is {float(self.grad_norm)}", self.global_step + 1
             )
 
+    def note(self, key: str, value: Any) -> None:
+        """Add an entry to what every checkpoint says under ``tngexp``."""
+        self._info[key] = value
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["tngexp"] = self._info
+        checkpoint["tngexp"] = {**self._info, "seconds": self.progress.seconds}
         if any(p.requires_grad for p in self.loss.parameters()):
             checkpoint["loss_state_dict"] = self.loss.state_dict()
 
@@ -166,6 +178,12 @@ class LitCodec(pl.LightningModule):
             checkpoint["state_dict"] = checkpoint.pop("raw_state_dict")
         if "loss_state_dict" in checkpoint:
             self.loss.load_state_dict(checkpoint["loss_state_dict"])
+        take_own_options(checkpoint, self._optimizer_options(), self._accumulate)
+
+    def _optimizer_options(self) -> list[dict[str, Any]]:
+        """What the configuration says of each group of parameters."""
+        groups = self.configure_optimizers().param_groups
+        return [{key: v for key, v in group.items() if key != "params"} for group in groups]
 
     def _images(self, batch: Tensor) -> Tensor:
         return to_float(batch).to(memory_format=self._format)

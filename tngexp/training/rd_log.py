@@ -40,7 +40,7 @@ def run_logger(
         group: W&B group.
         job: W&B job type.
     """
-    if config["logger"].get("name") != "wandb":
+    if (config.get("logger") or {}).get("name") != "wandb":  # a group may be taken out, ~logger
         yield None
         return
     folder.mkdir(parents=True, exist_ok=True)

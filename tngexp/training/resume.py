@@ -5,15 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tngexp.codec import Codec
 from tngexp.io import CheckpointError, read_checkpoint
 from tngexp.legacy import modernise_run
 from tngexp.training.checkpoint_io import PREVIOUS, architecture_difference
+from tngexp.training.optimizer import MakeOptimizer, remembered
 from tngexp.training.parts import parameters_of, part_names
+from tngexp.training.settings import TrainerSettings
 
-__all__ = ["ResumeWarning", "check_resumable", "readable"]
+__all__ = ["Before", "ResumeWarning", "check_resumable", "readable", "take_own_options"]
+
+# What Lightning reads of a checkpoint without asking whether it is there.
+_NEEDED = ("global_step", "loops", "callbacks", "lr_schedulers")
 
 
 class ResumeWarning(UserWarning):
@@ -42,8 +47,33 @@ def readable(path: Path) -> Path:
     return path
 
 
+class Before(NamedTuple):
+    """What earlier parts of a run leave to the next one, besides its state."""
+
+    seconds: float = 0.0  # of the run's time
+    wandb_id: str | None = None
+    warm: bool = False  # whether it started from other weights
+
+    @classmethod
+    def of(cls, checkpoint: Mapping[str, Any]) -> Before:
+        """From a checkpoint; those of earlier versions have neither time nor name."""
+        content = checkpoint["tngexp"]
+        seconds, wandb_id = content.get("seconds"), content.get("wandb_id")
+        return cls(
+            float(seconds) if isinstance(seconds, int | float) else 0.0,
+            wandb_id if isinstance(wandb_id, str) else None,
+            bool((content.get("config") or {}).get("init_from")),
+        )
+
+
 def check_resumable(
-    path: Path, codec: Codec, config: Mapping[str, Any], max_steps: int, frozen: Sequence[str]
+    path: Path,
+    codec: Codec,
+    config: Mapping[str, Any],
+    settings: TrainerSettings,
+    frozen: Sequence[str],
+    optimizer: MakeOptimizer,
+    trained: int,
 ) -> None:
     """Raise CheckpointError unless the run that wrote ``path`` can go on.
 
@@ -51,9 +81,11 @@ def check_resumable(
         path: the checkpoint.
         codec: what is to go on.
         config: its description.
-        max_steps: steps of the whole run.
+        settings: with the budget of the whole run.
         frozen: parts that are not trained. Others than before would leave weights without the
             optimizer's state, and the average.
+        optimizer: parameters → optimizer, which may have other options than before.
+        trained: number of tensors that are trained, of the loss as well.
     """
     try:
         checkpoint = read_checkpoint(path)
@@ -66,16 +98,11 @@ def check_resumable(
             f"resume={path}: the checkpoint has another architecture:\n  {listed}\n"
             "Choose the same components as it was trained with, or another checkpoint."
         )
-    if "optimizer_states" not in checkpoint:
+    if "optimizer_states" not in checkpoint or any(key not in checkpoint for key in _NEEDED):
         raise CheckpointError(
             f"resume={path}: it holds weights only; start a new run from them with init_from={path}"
         )
-    step = checkpoint["global_step"]
-    if step >= max_steps:
-        raise CheckpointError(
-            f"resume={path}: that run is already at step {step} of trainer.max_steps={max_steps}; "
-            f"to train on set e.g. trainer.max_steps={2 * step}"
-        )
+    _check_budget(path, checkpoint, settings)
     run = modernise_run(checkpoint["tngexp"].get("config") or {})
     before = part_names(run["freeze"], "freeze")
     if parameters_of(codec, before).keys() != parameters_of(codec, frozen).keys():
@@ -84,3 +111,71 @@ def check_resumable(
             f"freeze {', '.join(frozen) or 'nothing'}; set freeze=[{','.join(before)}] to go on, "
             f"or start a new run with init_from={path}"
         )
+    _check_optimizer(path, checkpoint, optimizer, trained)
+
+
+def _check_budget(path: Path, checkpoint: Mapping[str, Any], settings: TrainerSettings) -> None:
+    step, minutes = checkpoint["global_step"], Before.of(checkpoint).seconds / 60
+    if step >= settings.max_steps:
+        raise CheckpointError(
+            f"resume={path}: that run is already at step {step} of trainer.max_steps="
+            f"{settings.max_steps}; to train on set e.g. trainer.max_steps={2 * step}"
+        )
+    if settings.max_minutes is not None and minutes >= settings.max_minutes:
+        raise CheckpointError(
+            f"resume={path}: that run has used {minutes:.3g} minutes of trainer.max_minutes="
+            f"{settings.max_minutes:g}, which are those of the whole run; to train on set e.g. "
+            f"trainer.max_minutes={2 * settings.max_minutes:g}, or null for no limit"
+        )
+
+
+def _check_optimizer(
+    path: Path,
+    checkpoint: Mapping[str, Any],
+    optimizer: MakeOptimizer,
+    trained: int,
+) -> None:
+    """Options of the optimizer may change, what it remembers of each weight may not."""
+    states = checkpoint["optimizer_states"]
+    known = sum(len(group["params"]) for state in states for group in state["param_groups"])
+    if known != trained:
+        raise CheckpointError(
+            f"resume={path}: that run has trained {known} tensors, this one would train {trained}; "
+            f"choose the same loss and freeze, or start a new run with init_from={path}"
+        )
+    stored = {name for state in states for of_one in state["state"].values() for name in of_one}
+    wanted = remembered(optimizer)
+    if stored != wanted:
+        raise CheckpointError(
+            f"resume={path}: its optimizer kept {', '.join(sorted(stored)) or 'nothing'} of each "
+            f"weight, this one needs {', '.join(sorted(wanted)) or 'nothing'}; choose the same "
+            f"optimizer, or start a new run with init_from={path}"
+        )
+
+
+def take_own_options(
+    checkpoint: dict[str, Any], groups: Sequence[Mapping[str, Any]], accumulate: int
+) -> None:
+    """Have a checkpoint that is about to be restored leave the options of this run alone.
+
+    Lightning restores an optimizer with the learning rate, weight decay and so on that it had,
+    and its count of batches with the batches per step that there were.
+
+    Args:
+        checkpoint: as loaded, changed in place.
+        groups: options of each group of parameters of the optimizer.
+        accumulate: batches per optimizer step.
+    """
+    for state in checkpoint.get("optimizer_states", ()):
+        state["param_groups"] = [
+            {**options, "params": before["params"]}
+            for before, options in zip(state["param_groups"], groups, strict=True)
+        ]
+    batches = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress")
+    if batches is None:
+        return
+    for counts in (batches["total"], batches["current"]):
+        # A run is saved between two optimizer steps; the last batch may not count as completed.
+        more = checkpoint["global_step"] * accumulate - counts["processed"]
+        for name in counts:
+            counts[name] += more

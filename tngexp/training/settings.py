@@ -8,8 +8,9 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from tngexp.errors import ConfigError
+from tngexp.options import declared_types, mismatch
 
-__all__ = ["ScheduleSettings", "TrainerSettings", "did_you_mean"]
+__all__ = ["ScheduleSettings", "TrainerSettings", "did_you_mean", "known_options"]
 
 _PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
@@ -30,7 +31,7 @@ class TrainerSettings:
     log_every: int = 10
     accumulate: int = 1
     clip: float | None = 1.0
-    precision: str = "auto"
+    precision: str | int = "auto"
     channels_last: bool = True
     compile: bool = False
     accelerator: str = "auto"
@@ -42,10 +43,10 @@ class TrainerSettings:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainerSettings:
         """Raises ConfigError for an unknown key or a value that cannot work."""
-        settings = cls(**_known(config, cls, "trainer"))
+        settings = cls(**known_options(config, cls, "trainer"))
         for name in ("max_steps", "val_every", "log_every", "accumulate", "num_nodes"):
             value = getattr(settings, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if value < 1:
                 raise ConfigError(
                     f"trainer.{name}={value!r} must be a whole number of at least 1; "
                     f"set e.g. trainer.{name}=1."
@@ -61,9 +62,7 @@ class TrainerSettings:
                 "ddp_find_unused_parameters_true."
             )
         minutes = settings.max_minutes
-        if minutes is not None and (
-            isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
-        ):
+        if minutes is not None and not minutes > 0:
             raise ConfigError(
                 f"trainer.max_minutes={minutes!r} must be a number above 0; "
                 "trainer.max_minutes=null sets no limit."
@@ -82,17 +81,17 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """``schedule.*`` of the optimizer: warm-up, constant, decay (all per optimizer step)."""
+    """``schedule.*`` of the optimizer: warm-up, constant, decay."""
 
     warmup: int = 0  # steps of linear warm-up
-    decay_start: float = 1.0  # fraction of max_steps where the decay begins
+    decay_start: float = 1.0  # share of the run after which the decay begins
     final: float = 0.01  # learning rate at the end, relative to its peak
     shape: str = "cosine"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ScheduleSettings:
         """Raises ConfigError for an unknown key or a value that cannot work."""
-        settings = cls(**_known(config, cls, "optimizer.schedule"))
+        settings = cls(**known_options(config, cls, "optimizer.schedule"))
         if settings.shape not in ("cosine", "linear"):
             raise ConfigError(
                 f"optimizer.schedule.shape={settings.shape!r} is not one of cosine, linear."
@@ -113,7 +112,14 @@ def _devices(value: object) -> bool:
     return value == "auto" or (type(value) is int and (value == -1 or value >= 1))
 
 
-def _known(config: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, Any]:
+def known_options(config: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, Any]:
+    """``config`` as arguments of the dataclass ``cls``.
+
+    Raises:
+        ConfigError: for an unknown option, a missing one, or a value of a wrong type.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{where}={config!r} must be a group of options.")
     names = [field.name for field in fields(cls)]
     for key in config:
         if key not in names:
@@ -122,6 +128,14 @@ def _known(config: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, A
                 f"Options of {where}: {', '.join(names)}."
             )
     for field in fields(cls):
-        if field.default is MISSING and field.name not in config:
-            raise ConfigError(f"{where}.{field.name} is not set.")
+        required = field.default is MISSING and field.default_factory is MISSING
+        if required and field.name not in config:
+            raise ConfigError(
+                f"{where}.{field.name} is not set and has no default; give {where}.{field.name}=…"
+            )
+    types = declared_types(cls)
+    for key, value in config.items():
+        expected = mismatch(value, types[key])
+        if expected is not None:
+            raise ConfigError(f"{where}.{key}={value!r} must be {expected}.")
     return dict(config)

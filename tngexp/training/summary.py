@@ -24,7 +24,7 @@ class TrainResult(NamedTuple):
     logs: Path | None
     steps: int  # optimizer steps, earlier runs included
     max_steps: int
-    time_limit: float | None  # trainer.max_minutes where it has ended the run before max_steps
+    time_limit: float | None  # trainer.max_minutes where these have ended the run, not max_steps
     best_step: int
     val: dict[str, float]  # of the best checkpoint, e.g. "val/bpp", "val/q0.5/psnr"
     images: int  # validation images
@@ -74,9 +74,9 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
             table.add_row(label, Text(note))
     if result.time_limit is not None:
         table.add_row(
-            "stopped early",
-            f"at step {result.steps} of {result.max_steps} by "
-            f"trainer.max_minutes={result.time_limit:g}; resume=… continues",
+            "ended by",
+            f"trainer.max_minutes={result.time_limit:g} at step {result.steps} of "
+            f"{result.max_steps}; its schedules ended with it",
         )
     for label, path in (
         ("best", result.best),
@@ -91,7 +91,8 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
     # Outside of the table, which would break a long path into pieces that cannot be pasted.
     console.print(Text(f"all in {shown_path(result.run_dir)}"), soft_wrap=True)
     if result.time_limit is not None:
-        console.print(Text(f"continue with resume={shown_path(result.last)}"), soft_wrap=True)
+        more = f"resume={shown_path(result.last)} trainer.max_minutes={2 * result.time_limit:g}"
+        console.print(Text(f"train on with {more}"), soft_wrap=True)
 
 
 def shown_path(path: Path) -> str:

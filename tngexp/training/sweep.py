@@ -18,14 +18,28 @@ from typing import Any
 from tngexp.io import read_checkpoint
 from tngexp.legacy import modernise_run
 from tngexp.training.export import add_tables
+from tngexp.training.resume import Before
+from tngexp.training.run_settings import complete
 from tngexp.training.summary import TrainResult, shown_path
 from tngexp.types import ConfigError
 
-__all__ = ["ALONG", "MARKER", "Marker", "Plan", "finish", "ladder_values", "markers", "plan"]
+__all__ = [
+    "ALONG",
+    "MARKER",
+    "Marker",
+    "Plan",
+    "finish",
+    "is_left",
+    "ladder_values",
+    "markers",
+    "plan",
+]
 
 MARKER = "run.json"
 ALONG = "loss.lmbda"
 """The option whose values are the points of a curve, and the steps of a ladder."""
+
+_FOLDER = "hydra.sweep.dir"
 
 # What may change between two calls of one command without making it another run.
 _FREE = ("name", "group", "run_dir", "resume", "logger", "report")
@@ -36,7 +50,7 @@ _FREE_TRAINER = ("max_minutes", "progress")
 class Marker:
     """The content of ``run.json``."""
 
-    complete: bool  # False: ended by trainer.max_minutes, and can go on
+    complete: bool  # False: ended by trainer.max_minutes, and can go on with more of them
     fingerprint: str  # of config
     config: dict[str, Any]  # what the run trained with, less what may change
     curve: str | None  # label of the curve it is a point of; None if that cannot be told
@@ -84,8 +98,8 @@ def plan(config: Mapping[str, Any], curve: str | None, neighbour: Path | None) -
     Raises:
         ConfigError: when the folder holds another run, or the neighbour's is missing.
     """
-    config = dict(config)
-    if config.get("resume"):
+    config = complete(config)
+    if config["resume"]:
         raise ConfigError(
             "resume=… continues one run, not a sweep; to continue a sweep repeat its command "
             "(with hydra.sweep.dir=DIR for the folder it went to)."
@@ -96,31 +110,50 @@ def plan(config: Mapping[str, Any], curve: str | None, neighbour: Path | None) -
     if ladder is not None and neighbour is not None:
         trainer = dict(config["trainer"])
         trainer["max_steps"] = math.ceil(ladder["fraction"] * trainer["max_steps"])
+        if trainer.get("max_minutes") is not None:
+            trainer["max_minutes"] *= ladder["fraction"]
         config |= {"trainer": trainer, "init_from": str(neighbour / "checkpoints" / "best.ckpt")}
     identity = _identity(config)
     run_dir = Path(config["run_dir"])
     last = run_dir / "checkpoints" / "last.ckpt"
     marker = Marker.read(run_dir)
     if marker is not None:
-        _check_same(modernise_run(marker.config), identity, run_dir)
+        _check_same(modernise_run(marker.config), identity, run_dir, _FOLDER)
         if marker.complete:
             return Plan(config, identity, curve, done=marker)
     if last.is_file():
-        done = _from_checkpoint(last, identity, curve, run_dir)
+        minutes = config["trainer"].get("max_minutes")
+        done = _from_checkpoint(last, identity, curve, run_dir, minutes)
         if done is not None:
-            return Plan(config, identity, curve, done=done)
+            if marker is None:  # stopped between the last step and the marker
+                done.write(run_dir)
+            return Plan(config, identity, curve, done=marker or done)
         return Plan(config | {"resume": str(last), "init_from": None}, identity, curve)
     if ladder is not None and neighbour is not None:
         _check_neighbour(neighbour, identity)
     return Plan(config, identity, curve)
 
 
+def is_left(last: Path, config: Mapping[str, Any], option: str) -> bool:
+    """Whether steps are left of a run whose latest checkpoint is ``last``.
+
+    Args:
+        last: ``last.ckpt`` in the folder that ``config`` names as its ``run_dir``.
+        config: plain, resolved ``conf/train.yaml``.
+        option: what chooses another folder.
+
+    Raises:
+        ConfigError: when the run there has another configuration.
+    """
+    run_dir = Path(config["run_dir"])
+    identity = _identity(complete(config))
+    return _from_checkpoint(last, identity, None, run_dir, None, option) is None
+
+
 def finish(plan: Plan, result: TrainResult) -> None:
     """Leave the marker of a run that has ended."""
-    complete = result.steps >= result.max_steps
-    _marker(plan.identity, plan.curve, result.steps, result.val_loss, complete).write(
-        result.run_dir
-    )
+    whole = result.steps >= result.max_steps
+    _marker(plan.identity, plan.curve, result.steps, result.val_loss, whole).write(result.run_dir)
 
 
 def markers(sweep_dir: Path) -> dict[Path, Marker]:
@@ -139,10 +172,10 @@ def _fingerprint(identity: Mapping[str, Any]) -> str:
 
 
 def _marker(
-    identity: dict[str, Any], curve: str | None, steps: int, val_loss: float, complete: bool
+    identity: dict[str, Any], curve: str | None, steps: int, val_loss: float, whole: bool
 ) -> Marker:
     value = val_loss if math.isfinite(val_loss) else None  # JSON has no NaN
-    return Marker(complete, _fingerprint(identity), identity, curve, steps, value)
+    return Marker(whole, _fingerprint(identity), identity, curve, steps, value)
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,36 +199,42 @@ def _without_folder(value: Any, run_dir: str) -> Any:
     return value
 
 
-def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], run_dir: Path) -> None:
+def _check_same(
+    before: Mapping[str, Any], now: Mapping[str, Any], run_dir: Path, option: str
+) -> None:
     changed = _differences(before, now)
     if changed:
         listed = ", ".join(changed[:4]) + (", …" if len(changed) > 4 else "")
         raise ConfigError(
             f"{shown_path(run_dir)} holds a run of another configuration ({listed}); choose "
-            "another folder with hydra.sweep.dir=DIR, or delete this one."
+            f"another folder with {option}=DIR, or delete this one."
         )
 
 
 def _from_checkpoint(
-    last: Path, identity: Mapping[str, Any], curve: str | None, run_dir: Path
+    last: Path,
+    identity: Mapping[str, Any],
+    curve: str | None,
+    run_dir: Path,
+    minutes: float | None,
+    option: str = _FOLDER,
 ) -> Marker | None:
-    """Check that ``last`` may be continued; a marker if only the marker of its run is missing."""
+    """Check that ``last`` may be continued; the marker of its run if its budget is used up."""
     checkpoint = read_checkpoint(last)
     before = _identity(checkpoint["tngexp"]["config"])
     # A continued run has no init_from any more.
     now = {key: value for key, value in identity.items() if key != "init_from"}
     before.pop("init_from", None)
-    _check_same(before, now, run_dir)
+    _check_same(before, now, run_dir, option)
     step = int(checkpoint["global_step"])
-    if step < identity["trainer"]["max_steps"]:
+    whole = step >= identity["trainer"]["max_steps"]
+    if not whole and (minutes is None or Before.of(checkpoint).seconds < 60 * minutes):
         return None
-    # Stopped between the last step and the marker: do what was left undone.
+    # Where it stopped between the last step and the marker: do what was left undone.
     for path in (last, last.with_name("best.ckpt")):
         if path.is_file() and "coding" not in read_checkpoint(path)["tngexp"]:
             add_tables(path)
-    marker = _marker(dict(identity), curve, step, math.nan, True)
-    marker.write(run_dir)
-    return marker
+    return _marker(dict(identity), curve, step, math.nan, whole)
 
 
 def _check_fraction(ladder: Mapping[str, Any]) -> None:

@@ -16,8 +16,8 @@ class Annealing(pl.Callback):
     """Calls ``quantizer.anneal(progress)`` before each batch; not annealed quantizers ignore it.
 
     Args:
-        end: fraction of ``max_steps`` at which annealing is complete; the rest of the run trains
-            with the (nearly) hard quantizer.
+        end: share of the run at which annealing is complete; the rest of it trains with the
+            (nearly) hard quantizer.
     """
 
     def __init__(self, end: float = 0.9) -> None:
@@ -29,5 +29,4 @@ class Annealing(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         assert isinstance(pl_module, LitCodec)
-        progress = trainer.global_step / (self._end * trainer.max_steps)
-        pl_module.codec.quantizer.anneal(min(progress, 1.0))
+        pl_module.codec.quantizer.anneal(min(pl_module.progress.fraction / self._end, 1.0))

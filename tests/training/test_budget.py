@@ -1,0 +1,217 @@
+"""trainer.max_minutes is a budget: what follows the run's progress ends when the time does."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from rich.console import Console
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from tngexp.io import CheckpointError
+from tngexp.quantizers.base import Quantizer
+from tngexp.quantizers.soft_round import SoftRound
+from tngexp.train import TrainResult, main
+from tngexp.training import progress
+from tngexp.training.callbacks import budget
+from tngexp.training.callbacks.budget import Budget
+from tngexp.training.interrupt import Interrupted, StopRequest
+from tngexp.training.module import LitCodec
+from tngexp.training.progress import Progress
+from tngexp.training.summary import print_summary
+
+Run = Callable[..., TrainResult]
+OPTIONS = [
+    "quantizer=soft_round", "trainer.precision=32-true", "trainer.val_every=100",
+    "optimizer.schedule.decay_start=0.5",
+]  # fmt: skip
+
+
+class Seen(NamedTuple):
+    """What each optimizer step was made with."""
+
+    lr: list[float]
+    annealed: list[float]
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that only the budget reads: a step takes a minute, a validation image 15 s."""
+    now = [1000.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for name, seconds in (("training_step", 60.0), ("validation_step", 15.0)):
+        original = getattr(LitCodec, name)
+
+        def timed(*args: Any, original: Any = original, seconds: float = seconds) -> Any:
+            now[0] += seconds
+            return original(*args)
+
+        monkeypatch.setattr(LitCodec, name, timed)
+    return now
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+    found = Seen([], [])
+    anneal = SoftRound.anneal
+
+    def spy(self: Quantizer, share: float) -> None:
+        found.annealed.append(share)
+        anneal(self, share)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SoftRound, "anneal", spy)
+
+    def step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if len(optimizer.param_groups[0]["params"]) > 1:  # no trial
+            found.lr.append(optimizer.param_groups[0]["lr"])
+
+    hook = register_optimizer_step_pre_hook(step)
+    yield found
+    hook.remove()
+
+
+def of_one_run(run: Run, seen: Seen, *words: str, **rest: Any) -> tuple[TrainResult, Seen]:
+    seen.lr.clear()
+    seen.annealed.clear()
+    result = run(*OPTIONS, *words, **rest)
+    return result, Seen(list(seen.lr), list(seen.annealed))
+
+
+def test_schedules_follow_the_time_where_it_runs_out_first(run: Run, seen: Seen) -> None:
+    short, by_steps = of_one_run(run, seen, "trainer.max_steps=8", name="steps")
+    timed, by_time = of_one_run(
+        run, seen, "trainer.max_steps=1000", "trainer.max_minutes=8", name="time"
+    )
+    assert (short.steps, short.time_limit) == (8, None)
+    assert (timed.steps, timed.time_limit) == (8, 8)
+    assert by_time.lr == pytest.approx(by_steps.lr)
+    assert by_time.annealed == pytest.approx(by_steps.annealed)
+    assert by_time.lr[-1] < 0.2 * max(by_time.lr)  # decayed
+    assert by_time.annealed[-1] > 0.95
+    # And the steps decide where they run out first.
+    _, unlimited = of_one_run(
+        run, seen, "trainer.max_steps=8", "trainer.max_minutes=1000", name="both"
+    )
+    assert unlimited == by_steps
+
+
+def test_validations_use_up_the_time_as_well(run: Run, seen: Seen) -> None:
+    # Two photos of 15 s: a minute and a half a step.
+    result, found = of_one_run(
+        run, seen, "trainer.max_steps=1000", "trainer.max_minutes=6", "trainer.val_every=1"
+    )
+    assert result.steps == 4
+    assert found.annealed == pytest.approx([0, 1.5 / 5.4, 3 / 5.4, 4.5 / 5.4])
+
+
+def test_an_interrupted_run_follows_the_schedules_of_an_undisturbed_one(
+    run: Run, seen: Seen, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    words = ["trainer.max_steps=1000", "trainer.max_minutes=9", "trainer.val_every=2"]
+    whole, expected = of_one_run(run, seen, *words, name="whole")
+    stop, start = StopRequest(), LitCodec.on_train_batch_start
+
+    def stopping(self: LitCodec, batch: Any, batch_idx: int) -> None:
+        if self.global_step == 2:
+            stop.set(15)
+        start(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LitCodec, "on_train_batch_start", stopping)
+        with pytest.raises(Interrupted) as info:
+            of_one_run(run, seen, *words, name="part", stop=stop)
+    first = Seen(list(seen.lr), list(seen.annealed))
+    clock[0] += 12345  # nobody trained
+    resume = f"resume={info.value.checkpoint}"
+    rest, second = of_one_run(run, seen, *words, resume, name="rest")
+    assert first.lr + second.lr == expected.lr
+    assert first.annealed + second.annealed == expected.annealed
+    assert (rest.steps, rest.time_limit) == (whole.steps, whole.time_limit)
+    one, two = (torch.load(r.last, weights_only=True) for r in (rest, whole))
+    assert one["tngexp"]["seconds"] == two["tngexp"]["seconds"]
+    assert all(torch.equal(w, two["state_dict"][key]) for key, w in one["state_dict"].items())
+
+
+def test_a_run_that_has_used_its_time_says_how_to_train_on(run: Run) -> None:
+    part = run(*OPTIONS, "trainer.max_steps=6", "trainer.max_minutes=3", name="part")
+    last = torch.load(part.last, weights_only=True)
+    assert last["global_step"] == 3  # validated and saved, whatever val_every is
+    assert part.picture is not None
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_summary(part, "name", console)
+    text = console.export_text()
+    assert "trainer.max_minutes=3 at step 3 of 6" in text.replace("\n", " ")
+    assert f"resume={part.last} trainer.max_minutes=6" in text
+
+    words = ["trainer.max_steps=6", f"resume={part.last}"]
+    with pytest.raises(CheckpointError, match=r"has used 3\.5 minutes .* trainer.max_minutes=6"):
+        run(*OPTIONS, *words, "trainer.max_minutes=3", name="rest")
+    rest = run(*OPTIONS, *words, "trainer.max_minutes=5", name="rest")
+    assert (rest.steps, rest.time_limit) == (5, 5)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_used_no_time(run: Run) -> None:
+    first = run(*OPTIONS, "trainer.max_steps=2", name="first")
+    content = torch.load(first.last, weights_only=True)
+    del content["tngexp"]["seconds"]
+    # Such a one has the state of torch's scheduler.
+    content["lr_schedulers"] = [{"base_lrs": [1.0], "last_epoch": 2, "lr_lambdas": [None]}]
+    torch.save(content, first.last)
+    words = ["trainer.max_steps=9", "trainer.max_minutes=3", f"resume={first.last}"]
+    assert run(*OPTIONS, *words, name="rest").steps == 5
+
+
+def test_reaching_max_steps_is_not_reaching_the_time_limit(run: Run) -> None:
+    result = run("trainer.max_steps=2", "trainer.max_minutes=2")
+    assert (result.steps, result.time_limit) == (2, None)
+
+
+def test_accumulated_steps_are_finished(run: Run, seen: Seen) -> None:
+    result, found = of_one_run(
+        run, seen, "trainer.max_steps=4", "trainer.accumulate=2", "trainer.max_minutes=3"
+    )
+    assert result.steps == 2
+    # One value within a step, whatever the clock says in the middle of it.
+    assert found.annealed == pytest.approx([0, 0, 2 / 2.7, 2 / 2.7])
+
+
+def test_processes_go_by_one_clock(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    own = Progress(max_steps=10, max_minutes=10)
+    callback, trainer = (
+        Budget(own),
+        SimpleNamespace(global_step=1, max_steps=10, accumulate_grad_batches=1, should_stop=False),
+    )
+    slowest = 9 * 60  # of another process
+    monkeypatch.setattr(budget, "agreed", lambda _, number: max(number, round(1e6 * slowest)))
+    callback.on_train_start(trainer, None)  # type: ignore[arg-type]
+    clock[0] += 60
+    callback.on_train_batch_start(trainer, None, None, 0)  # type: ignore[arg-type]
+    assert own.fraction == pytest.approx(0.9)
+    callback.on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
+    assert not trainer.should_stop
+    slowest = 10 * 60
+    callback.on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
+    assert trainer.should_stop
+
+
+def test_command_line_ends_with_zero(
+    tiny: list[str], tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = main(
+        [*tiny, "trainer.max_steps=5", "trainer.max_minutes=1", f"hydra.run.dir={tmp_path}"]
+    )
+    assert code == 0
+    assert "step 1 of 5" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "soon", "true", "nan"])
+def test_impossible_limits_are_refused(
+    tiny: list[str], tmp_path: Any, capfd: pytest.CaptureFixture[str], minutes: str
+) -> None:
+    code = main([*tiny, f"trainer.max_minutes={minutes}", f"hydra.run.dir={tmp_path}"])
+    assert code == 2
+    assert "trainer.max_minutes" in capfd.readouterr().err
