@@ -136,6 +136,8 @@ def compare_runs(
             "data": _plain(config, "data"),
             "viewer": {"images": options["images"], "bpp": [0.15, 0.3, 0.6]},
             "held_out": True,
+            "efforts": [0],
+            "tune": None,
             "out": str(out),
             "workers": None,
         }
