@@ -32,9 +32,10 @@ from torch import Tensor, nn
 from tngexp._conf import CONF_DIR, register_resolvers
 from tngexp.build import build
 from tngexp.codec import Codec
+from tngexp.hardware import multiplies_bf16
 from tngexp.training.allocator import keep_freed_memory, return_freed_memory
 from tngexp.training.engine import codec_config
-from tngexp.training.precision import cpu_multiplies_bf16, resolve_precision
+from tngexp.training.precision import resolve_precision
 
 __all__ = ["compressai_step", "main", "our_step"]
 
@@ -159,7 +160,7 @@ def _report(
     cpu = {name: statistics.median(t for _, t in ts) for name, ts in seconds.items()}
     ours, theirs = medians.values()
     processor = torch.cuda.get_device_name() if device.type == "cuda" else _cpu_name()
-    bf16 = "multiplies bf16" if cpu_multiplies_bf16() else "no bf16 arithmetic"
+    bf16 = "multiplies bf16" if multiplies_bf16() else "no bf16 arithmetic"
     print(
         f"mean-scale hyperprior N={args.N} M={args.M}, batch {args.batch} of {args.crop}², "
         f"median of {args.steps} alternating steps\n"

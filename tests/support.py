@@ -17,11 +17,11 @@ from PIL import Image, ImageCms
 from tngexp.bitstream import CodingTables, ImageCodec
 from tngexp.bitstream.tables import DIGEST
 from tngexp.codec import Codec
+from tngexp.hardware import multiplies_bf16
 from tngexp.io import save
-from tngexp.training.precision import cpu_multiplies_bf16
 
 needs_bf16 = pytest.mark.skipif(
-    not cpu_multiplies_bf16(),
+    not multiplies_bf16(),
     reason="this CPU has no bf16 units; emulated bfloat16 may abort or not end",
 )
 """Marks a test that computes in bfloat16 on the CPU."""

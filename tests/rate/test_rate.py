@@ -100,3 +100,32 @@ def test_sampling_draws_levels_and_is_reproducible() -> None:
 def test_variable_rate_refuses_a_single_level() -> None:
     with pytest.raises(ConfigError, match="levels"):
         VariableRate(M=2, levels=1)
+
+
+def test_each_rate_says_whether_it_takes_a_quality() -> None:
+    assert FixedRate.variable is False
+    assert VariableRate.variable is True
+
+
+def test_the_last_level_is_reached_and_nothing_lies_beyond_the_ends() -> None:
+    rate = VariableRate(M=1, levels=4)
+    levels = torch.tensor([0.0, 1.0, -2.0, 5.0])  # on no straight line
+    with torch.no_grad():
+        rate.log_gain_encoder.copy_(levels[:, None])
+    y = torch.ones(1, 1, 1, 1)
+
+    def log_gain(quality: float | None) -> float:
+        value = None if quality is None else torch.tensor([quality])
+        return float(rate.scale(y, value).detach().log())
+
+    assert [log_gain(level / 3) for level in range(4)] == pytest.approx(levels.tolist(), abs=1e-5)
+    assert log_gain(5 / 6) == pytest.approx((-2.0 + 5.0) / 2, abs=1e-5)
+    assert log_gain(-0.2) == pytest.approx(0.0, abs=1e-5)
+    assert log_gain(1.2) == pytest.approx(5.0, abs=1e-5)
+    assert log_gain(None) == pytest.approx(log_gain(0.5), abs=1e-6)
+
+
+def test_gains_can_be_carried_over_in_training() -> None:
+    rate = VariableRate(M=2, levels=3)
+    rate.rescale((1.0, 4.0), (0.5, 8.0))
+    assert all(p.requires_grad and p.is_leaf for p in rate.parameters())

@@ -11,19 +11,20 @@ import torch
 from support import needs_bf16
 
 from tngexp.codec import Codec
+from tngexp.hardware import multiplies_bf16
 from tngexp.train import TrainResult
 from tngexp.training import precision
 from tngexp.training.module import LitCodec
-from tngexp.training.precision import cpu_multiplies_bf16, resolve_precision
+from tngexp.training.precision import resolve_precision
 from tngexp.types import CodecOutput, ConfigError
 
 
 def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
     assert resolve_precision("auto", cpu) == "bf16-mixed"
     assert resolve_precision("auto", torch.device("mps")) == "32-true"
-    monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: False)
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
     assert resolve_precision("auto", cpu) == "32-true"
     with pytest.raises(ConfigError, match=r"no bf16 units .* trainer.precision=32-true"):
         resolve_precision("bf16-mixed", cpu)
@@ -54,13 +55,13 @@ def test_what_keeps_libraries_from_the_units_counts(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    assert cpu_multiplies_bf16() is found
+    assert multiplies_bf16() is found
 
 
 def test_precision_without_torchs_private_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert cpu_multiplies_bf16() is False
+    assert multiplies_bf16() is False
 
 
 @pytest.mark.parametrize("asked", ["bf16-mixed", "32-true"])
@@ -68,7 +69,7 @@ def test_the_trainer_gets_the_precision_asked_for(
     run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     """Computes nothing, so that it also runs where there are no units for it."""
-    monkeypatch.setattr(precision, "cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
     found: list[str] = []
 
     def fit(self: pl.Trainer, *_: Any, **__: Any) -> None:

@@ -178,3 +178,31 @@ def test_quality_decides_the_lambda_of_the_loss(run: Run, qualities: list[Tensor
     for row in logged:
         loss = row["train/bpp"] + row["train/lmbda"] * row["train/distortion"]
         assert row["train/loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_loss_that_changes_is_told_how_far_the_run_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(
+        "tngexp.losses.base.RateDistortionLoss.at", lambda loss, progress: told.append(progress)
+    )
+    first = run("trainer.max_steps=4", name="first")
+    assert told == [0, 0.25, 0.5, 0.75]
+    told.clear()
+    run("trainer.max_steps=4", name="warm", init_from=str(first.last))
+    assert told == [1.0] * 4  # good weights need nobody to lead them
+    told.clear()
+    run("trainer.max_steps=8", name="first", resume=str(first.last))
+    assert told == [0.5, 0.625, 0.75, 0.875]
+
+
+def test_a_resumed_warm_start_stays_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run("trainer.max_steps=1", name="first")
+    warm = run("trainer.max_steps=1", name="warm", init_from=str(first.last))
+    told: list[float] = []
+    monkeypatch.setattr(
+        "tngexp.losses.base.RateDistortionLoss.at", lambda loss, progress: told.append(progress)
+    )
+    run("trainer.max_steps=3", name="warm", resume=str(warm.last))
+    assert told == [1.0, 1.0]
