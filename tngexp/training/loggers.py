@@ -116,7 +116,7 @@ def _wandb(
         name=valid(name),
         save_dir=run_dir,
         # Lightning asks W&B to resume a run of this id if there is one.
-        id=config.get("id") or secrets.token_hex(4),
+        id=config.get("id") or wandb_id or secrets.token_hex(4),
         project=config.get("project", "tngexp"),
         group=None if group is None else valid(group),
         job_type=job,
