@@ -6,6 +6,7 @@ import copy
 import io
 import os
 import pickle
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,6 +218,14 @@ def test_a_checkpoint_that_is_replaced_is_read_anew(
         photo(8, 8).save(tmp_path / f"{index}.tng", model=path)
         models.append(read((tmp_path / f"{index}.tng").read_bytes()).model)
     assert models == [codec.fingerprint() for codec in codecs]
+    # Written over in place, with as many bytes and the same date.
+    states = set()
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        os.utime(path, (1e9, 1e9))
+        states.add(tngexp.pillow._state(path))
+        time.sleep(0.05)  # file systems count time in steps
+    assert len(states) == 2
 
 
 def test_bad_files_fail_as_pillows_users_expect(codecs: tuple[ImageCodec, ImageCodec]) -> None:

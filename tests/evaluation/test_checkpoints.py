@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from support import checkpoint
 
 from tngexp.codec import Codec
 from tngexp.evaluation import find_checkpoints, load_models
+from tngexp.evaluation.checkpoints import at_efforts
 from tngexp.io import CheckpointError
 
 
@@ -94,3 +97,47 @@ def test_curves_can_be_named(run: Callable[..., Path]) -> None:
 def test_a_checkpoint_named_twice_is_measured_once(run: Callable[..., Path]) -> None:
     folder = run("a")
     assert len(load_models([folder, folder / "checkpoints" / "best.ckpt"])) == 1
+
+
+def test_a_copy_is_no_further_point_of_its_curve(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("a")
+    copy = tmp_path / "copy.ckpt"
+    shutil.copy(folder / "checkpoints" / "best.ckpt", copy)
+    assert len(load_models({"mine": [str(folder), str(copy)]})) == 1
+    assert len(load_models({"mine": [str(folder)], "same": [str(copy)]})) == 2
+    with pytest.raises(CheckpointError, match="no checkpoint is named"):
+        load_models([])
+
+
+def test_runs_behind_links_are_found_and_folders_that_are_closed_are_named(
+    run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, elsewhere = run("sweep/0"), run("disk/1")
+    try:
+        (tmp_path / "sweep" / "1").symlink_to(elsewhere, target_is_directory=True)
+    except OSError:
+        pytest.skip("links are not allowed here")
+    assert len(find_checkpoints(tmp_path / "sweep")) == 2
+    scandir = os.scandir
+
+    def forbidding(folder: Path) -> Any:
+        if Path(folder) == first:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", forbidding)
+    with pytest.raises(CheckpointError, match="0: permission denied"):
+        find_checkpoints(tmp_path / "sweep")
+
+
+def test_what_a_search_looks_for_is_in_the_key(run: Callable[..., Path]) -> None:
+    path = run("a") / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    keys = []
+    for lmbda in (0.01, 0.02):
+        content["tngexp"]["objective"] = {"distortion": "mse", "lmbda": lmbda}
+        torch.save(content, path)
+        keys.append([model.key for model in at_efforts(load_models([path]), [0, 1], None)])
+    (plain, searched), (same, other) = keys
+    assert plain == same
+    assert searched != other

@@ -22,6 +22,7 @@ KEY = {
     "measurement": 1,
     "effort": 3,
     "tune": "mse",
+    "objective": "{}",
 }
 
 # A line as the first tngexp wrote it.

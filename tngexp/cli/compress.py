@@ -119,10 +119,10 @@ def run(arguments: argparse.Namespace) -> int:
         return data, f"{len(data)} bytes, {bpp:.3f} bpp"
 
     @functools.cache
-    def model() -> dict[str, str]:
+    def model() -> dict[str, object]:
         from tngexp.io import identity
 
-        return identity(codec)
+        return {**identity(codec), "objective": codec.model.objective}  # which a search follows
 
     def settings(source: bytes) -> list[object]:
         return ["compress", __version__, chosen_settings(arguments), model()]

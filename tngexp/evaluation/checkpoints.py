@@ -24,6 +24,8 @@ _BEST = Path("checkpoints") / "best.ckpt"
 # What may differ between the points of one curve: λ, and what changes with every run.
 _OF_A_RUN = ("name", "group", "run_dir", "resume", "init_from", "logger", "callbacks", "sweep")
 
+_NO_SEARCH: dict[str, Any] = {"effort": 0, "tune": None, "objective": None}
+
 _Loaded = tuple[Path, ImageCodec, Mapping[str, Any]]  # with the checkpoint's raw content
 
 
@@ -35,7 +37,8 @@ class Model:
     codec: ImageCodec
     curve: str  # label of the curve it is a point of, or all of when its rate is variable
     lmbda: float | None  # of a fixed rate, where known
-    key: dict[str, Any]  # what its figures depend on: tngexp.io.identity, effort and tune
+    # What its figures depend on: tngexp.io.identity, effort, tune, and the objective of a search.
+    key: dict[str, Any]
     effort: int = 0  # of its encoder
     tune: str | None = None  # what an effort above 0 searches for; None: the codec's own distortion
 
@@ -113,7 +116,9 @@ def at_efforts(models: Sequence[Model], efforts: Any, tune: str | None) -> list[
             quality = 0.5 if model.codec.model.rate.variable else None
             tuning_of(model.codec.model.objective, quality, tune)
             label = f"{model.curve}, effort {effort}" + (f" for {tune}" if tune else "")
-            key = model.key | {"effort": effort, "tune": tune}
+            # What a search looks for is no weight: λ, and the distortion where tune is None.
+            trained_for = json.dumps(model.codec.model.objective, sort_keys=True)
+            key = model.key | {"effort": effort, "tune": tune, "objective": trained_for}
             found.append(replace(model, curve=label, key=key, effort=effort, tune=tune))
     return found
 
@@ -129,7 +134,7 @@ def _model(entry: _Loaded, label: str) -> Model:
     assert model.config is not None
     trained_for = objective(checkpoint["tngexp"])
     lmbda = None if model.rate.variable or trained_for is None else trained_for.lmbda
-    return Model(path, codec, label, lmbda, {**identity(codec), "effort": 0, "tune": None})
+    return Model(path, codec, label, lmbda, identity(codec) | _NO_SEARCH)
 
 
 def _curve(entry: _Loaded) -> str:

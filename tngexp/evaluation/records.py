@@ -15,7 +15,7 @@ __all__ = ["RECORD_VERSION", "RecordFile"]
 RECORD_VERSION = 3
 # All that figures depend on. Data set and image are names, which others may have, too.
 _KEY = (
-    *("model", "weights_sha256", "config_sha256", "effort", "tune"),
+    *("model", "weights_sha256", "config_sha256", "effort", "tune", "objective"),
     *("original", "quality", "measurement"),
 )
 _ALWAYS = ("model", "dataset", "image", "quality", "version")
@@ -53,7 +53,7 @@ class RecordFile:
 
         Args:
             metrics: further metrics it must hold.
-            key: model, weights_sha256, config_sha256, effort and tune of the codec
+            key: model, weights_sha256, config_sha256, effort, tune and objective of the codec
                 (:attr:`tngexp.evaluation.Model.key`), original
                 (:func:`tngexp.evaluation.photos.digest`), quality and measurement (the version).
         """
@@ -115,5 +115,5 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
     if version <= 2:  # named the data set and the image, and did not say which pixels those had
         record = {**record, "original": None, "measurement": None}
         record |= {"file": None, "file_sha256": None}
-    # Before encoders searched.
-    return {"effort": 0, "tune": None, **record, "version": RECORD_VERSION}
+    # Before encoders searched, and before it was noted for what.
+    return {"effort": 0, "tune": None, "objective": None, **record, "version": RECORD_VERSION}
