@@ -119,7 +119,7 @@ def test_a_training_that_lacks_its_trace_alone_is_not_repeated(
     capsys.readouterr()
     assert entry.main([*words, "common=[rate=fixed,optimizer.lr=0.25]"]) == 2
     error = capsys.readouterr().err
-    assert "holds a training with other" in error
+    assert "holds a training with other optimizer.lr: " in error
     assert "optimizer.lr" in error
     assert "out=DIR" in error
     assert not trace.exists()
