@@ -178,49 +178,97 @@ def copy_tree(number: int) -> Path:
     return folder
 
 
-def run_tests(folder: Path, part: str, limit: float) -> tuple[str, float]:
-    """``"survived"``, ``"killed"`` or ``"timeout"``, and the seconds it took."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",  # two mutants of one second would look the same
-        "OMP_NUM_THREADS": "1",
-    }
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [*words, *shlex.split(PARTS[part])], cwd=folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    _RUNNING.add(process)
+class Tester:
+    """Runs the tests of a part in ``folder``, in forks of one process that holds the libraries.
+
+    Of the 4 s that a noticed mutant takes in a process of its own 3 go to importing PyTorch and
+    Lightning. ``tngexp`` itself is imported by each fork anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "1",  # two mutants of one second would look the same
+            "OMP_NUM_THREADS": "1",
+        }
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "serve"], cwd=folder, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0,
+        )  # fmt: skip
+
+    def __call__(self, part: str, limit: float) -> tuple[str, float]:
+        """``"survived"``, ``"killed"`` or ``"timeout"``, and the seconds it took."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        started = time.monotonic()
+        self.process.stdin.write(json.dumps([shlex.split(PARTS[part]), limit]) + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip(), time.monotonic() - started
+
+    def end(self) -> None:
+        """End the tests that are under way, and what they have started."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def serve() -> None:
+    """Answer each line of arguments and seconds with what became of pytest under them."""
+    import compressai.models
+    import hydra
+    import lightning
+    import numba
+    import pytest
+    import torch
+
+    libraries = [compressai.models, hydra, lightning, numba, torch]
+    assert libraries
+    assert not any(name.startswith("tngexp") for name in sys.modules)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    for line in sys.stdin:
+        arguments, limit = json.loads(line)
+        child = os.fork()
+        if not child:
+            os.setpgid(0, 0)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            with open(os.devnull, "r+") as null:
+                for stream in (0, 1, 2):
+                    os.dup2(null.fileno(), stream)
+            options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header"]
+            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hydra is loaded
+            os._exit(pytest.main([*options, *arguments]))
+        print(_outcome(child, limit), flush=True)
+
+
+def _outcome(child: int, limit: float) -> str:
+    """Wait for ``child``, the leader of a group of processes, at most ``limit`` seconds."""
+    end = time.monotonic() + limit
     try:
-        code = process.wait(limit)
-        outcome = "survived" if code == 0 else "killed"
-    except subprocess.TimeoutExpired:
-        outcome = "timeout"
-        _end(process)
-    _RUNNING.discard(process)
-    return outcome, time.monotonic() - started
+        while time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return "survived" if status == 0 else "killed"
+            time.sleep(0.02)
+        return "timeout"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill tests and what they have started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def baseline(folder: Path, part: str) -> float:
+def baseline(run_tests: Tester, part: str) -> float:
     """Seconds that the tests of ``part`` take on the code as it is; twice, to fill caches."""
-    outcome, _ = run_tests(folder, part, 3600)
+    outcome, _ = run_tests(part, 3600)
     if outcome == "survived":
-        outcome, seconds = run_tests(folder, part, 3600)
+        outcome, seconds = run_tests(part, 3600)
     if outcome != "survived":
         sys.exit(f"the tests of {part} fail on the code as it is: pytest {PARTS[part]}")
     return seconds
 
 
-def work(folder: Path, jobs: queue.Queue[tuple[Mutant, float]], end: float) -> None:
+def work(run_tests: Tester, jobs: queue.Queue[tuple[Mutant, float]], end: float) -> None:
     """Try mutants until there are none left or the time is up."""
     while time.monotonic() < end and not _STOP.is_set():
         try:
@@ -231,9 +279,10 @@ def work(folder: Path, jobs: queue.Queue[tuple[Mutant, float]], end: float) -> N
         if code is None:
             continue
         original = (ROOT / mutant.file).read_text(encoding="utf-8")
-        (folder / mutant.file).write_text(code, encoding="utf-8")
-        outcome, seconds = run_tests(folder, mutant.part, limit)
-        (folder / mutant.file).write_text(original, encoding="utf-8")
+        mutated = run_tests.folder / mutant.file
+        mutated.write_text(code, encoding="utf-8")
+        outcome, seconds = run_tests(mutant.part, limit)
+        mutated.write_text(original, encoding="utf-8")
         if _STOP.is_set():
             return  # killed by us, not by its tests
         diff = difflib.unified_diff(original.split("\n"), code.split("\n"), lineterm="", n=1)
@@ -252,14 +301,14 @@ def work(folder: Path, jobs: queue.Queue[tuple[Mutant, float]], end: float) -> N
 
 _LOCK = threading.Lock()
 _STOP = threading.Event()
-_RUNNING: set[subprocess.Popen[bytes]] = set()
+_TESTERS: list[Tester] = []
 
 
 def run(parts: list[str], sample: int | None, minutes: float, workers: int, again: bool) -> None:
     """Try the mutants of ``parts`` that have no result yet, or those that survived."""
     OUT.mkdir(exist_ok=True)
     done, end = read_results(), time.monotonic() + 60 * minutes
-    trees = [copy_tree(number) for number in range(workers)]
+    _TESTERS.extend(Tester(copy_tree(number)) for number in range(workers))
     for part in parts:
         chosen = mutants_of(part)[:sample]
         if again:
@@ -268,12 +317,12 @@ def run(parts: list[str], sample: int | None, minutes: float, workers: int, agai
             chosen = [m for m in chosen if m.key not in done]
         if not chosen or time.monotonic() > end:
             continue
-        seconds = baseline(trees[0], part)
+        seconds = baseline(_TESTERS[0], part)
         print(f"{part}: {len(chosen)} mutants, {seconds:.0f} s where none is noticed", flush=True)
         jobs: queue.Queue[tuple[Mutant, float]] = queue.Queue()
         for mutant in chosen:
             jobs.put((mutant, 20 + 3 * workers * seconds))  # the workers slow each other down
-        threads = [threading.Thread(target=work, args=(tree, jobs, end)) for tree in trees]
+        threads = [threading.Thread(target=work, args=(t, jobs, end)) for t in _TESTERS]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -283,8 +332,8 @@ def run(parts: list[str], sample: int | None, minutes: float, workers: int, agai
 def stop() -> None:
     """End what is under way; it has no result then, and is tried anew the next time."""
     _STOP.set()
-    for process in list(_RUNNING):
-        _end(process)
+    for tester in _TESTERS:
+        tester.end()
     sys.exit("stopped; repeat the command to go on")
 
 
@@ -311,13 +360,16 @@ def report(parts: Iterable[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=["run", "report"])
+    parser.add_argument("command", choices=["run", "report", "serve"])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all unless given")
     parser.add_argument("--sample", type=int, help="mutants of each part, drawn at random")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start none after that")
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time")
     parser.add_argument("--again", action="store_true", help="try the survivors once more")
     options = parser.parse_args()
+    if options.command == "serve":
+        serve()  # for `run` alone
+        return
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
