@@ -133,3 +133,14 @@ def _log_records(file: bytes) -> Iterator[bytes]:
 def key_of(item: Any) -> str:
     """The name of an item of a record, as it was logged."""
     return item.key or "/".join(item.nested_key)
+
+
+def scaled_codec(quantizer: str = "mixed", prior: str = "quadtree") -> ImageCodec:
+    """An untrained codec of variable rate whose latents spread over several symbols."""
+    torch.manual_seed(5)
+    codec = Codec.from_config(codec_config("depthwise", quantizer, prior, "variable"))
+    with torch.no_grad():
+        last = [m for m in codec.transform.analysis.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+        x = torch.from_numpy(np.array(photo(96, 64))).permute(2, 0, 1)[None] / 255
+        last.weight.mul_(2 / codec.transform.analysis(x).std())
+    return ImageCodec(codec).eval()

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
-from support import codec_config, options, photo
+from support import options, photo, scaled_codec
 from torch import Tensor
 
 from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.search import greedy
 from tngexp.codec import Codec
 from tngexp.types import ConfigError, Latents
-
-
-def coder(quantizer: str = "mixed", prior: str = "quadtree") -> ImageCodec:
-    torch.manual_seed(5)
-    codec = Codec.from_config(codec_config("depthwise", quantizer, prior, "variable"))
-    with torch.no_grad():
-        last = [m for m in codec.transform.analysis.modules() if isinstance(m, torch.nn.Conv2d)][-1]
-        x = torch.from_numpy(np.array(photo(96, 64))).permute(2, 0, 1)[None] / 255
-        last.weight.mul_(2 / codec.transform.analysis(x).std())
-    return ImageCodec(codec).eval()
 
 
 def decoded(codec: ImageCodec, data: bytes, size: tuple[int, ...]) -> Tensor:
@@ -33,7 +22,7 @@ def decoded(codec: ImageCodec, data: bytes, size: tuple[int, ...]) -> Tensor:
 
 
 def test_analysing_and_writing_is_compressing() -> None:
-    codec, image = coder(), photo(90, 70)
+    codec, image = scaled_codec(), photo(90, 70)
     image.putalpha(photo(90, 70).convert("L"))
     assert codec.write(codec.analyse(image, 0.3)) == codec.compress(image, 0.3)
 
@@ -41,7 +30,7 @@ def test_analysing_and_writing_is_compressing() -> None:
 @pytest.mark.parametrize("prior", options("prior"))
 @pytest.mark.parametrize("quantizer", ["mixed", "dead_zone", "soft_to_hard", "vq"])
 def test_greedy_search_trades_error_for_bits(quantizer: str, prior: str) -> None:
-    codec, image = coder(quantizer, prior), photo(130, 100)
+    codec, image = scaled_codec(quantizer, prior), photo(130, 100)
     analysis = codec.analyse(image, 0.5)
     (latents,) = analysis.tiles
     size = tuple(latents.y.shape[1:])
@@ -66,7 +55,7 @@ def test_greedy_search_trades_error_for_bits(quantizer: str, prior: str) -> None
 
 def test_the_choice_minimises_bits_and_error() -> None:
     """Against an exhaustive look at both candidates of every element of a one-step prior."""
-    codec = coder(prior="factorized")
+    codec = scaled_codec(prior="factorized")
     analysis = codec.analyse(photo(64, 48), 0.5)
     y = analysis.tiles[0].y.double()
     chosen = greedy(codec, analysis, kappa=0.01).tiles[0].y
@@ -83,7 +72,7 @@ def test_the_choice_minimises_bits_and_error() -> None:
 
 
 def test_any_latents_can_be_written() -> None:
-    codec = coder()
+    codec = scaled_codec()
     analysis = codec.analyse(photo(64, 64), 0.5)
 
     def halve(latents: Latents) -> Latents:

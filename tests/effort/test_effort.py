@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import pytest
 import torch
-from support import codec_config, options, photo
+from support import options, photo, scaled_codec
 from torch import Tensor
 
 import tngexp
@@ -33,14 +33,9 @@ def shipped() -> ImageCodec:
 
 
 def small(quantizer: str = "mixed", prior: str = "quadtree") -> ImageCodec:
-    torch.manual_seed(5)
-    codec = Codec.from_config(codec_config("depthwise", quantizer, prior, "variable"))
-    with torch.no_grad():
-        last = [m for m in codec.transform.analysis.modules() if isinstance(m, torch.nn.Conv2d)][-1]
-        x = torch.from_numpy(np.array(photo(96, 64))).permute(2, 0, 1)[None] / 255
-        last.weight.mul_(2 / codec.transform.analysis(x).std())
-    codec.objective = OBJECTIVE
-    return ImageCodec(codec).eval()
+    codec = scaled_codec(quantizer, prior)
+    codec.model.objective = OBJECTIVE
+    return codec
 
 
 def cost(codec: ImageCodec, data: bytes, quality: float) -> float:
