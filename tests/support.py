@@ -85,6 +85,15 @@ def other_profile() -> bytes:
     return icc.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
 
 
+def as_mode(mode: str, width: int = 37, height: int = 23) -> Image.Image:
+    """The picture of :func:`photo` in another mode; alpha, where there is one, is noise."""
+    image = photo(width, height).convert(mode)
+    if mode.endswith("A"):
+        alpha = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
+        image.putalpha(Image.fromarray(alpha))
+    return image
+
+
 def checkpoint(codec: Codec | ImageCodec, path: Path, tables: CodingTables | None = None) -> Path:
     """Write ``codec`` as a training would, with its coding tables or others."""
     save(codec, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from coder_reference import reference_sum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -19,11 +20,10 @@ from tngexp.coding import (
     quantize_weights,
 )
 from tngexp.coding.constants import constants
-from tngexp.coding.families import family_tables, find_family
+from tngexp.coding.families import family_tables
 
 TOTAL = 1 << PRECISION
 SCIPY = {"gaussian": stats.norm, "laplace": stats.laplace, "logistic": stats.logistic}
-TABLES = {name: [table.tolist() for table in find_family(name)] for name in FAMILIES}
 EXP, LOG = constants().exp.tolist(), family_tables().log.tolist()
 
 
@@ -34,16 +34,6 @@ def frequencies(tables):
 
 
 # --- a second implementation of docs/bitstream.md, in unbounded Python integers -------------------
-
-
-def reference_sum(x, row, family):
-    inverse, _, nodes = TABLES[family]
-    total = 0
-    for s, m, w in row:
-        u = max(-8 << 32, min((8 << 32) - 1, (x - m) * inverse[s]))
-        n, fraction = (u >> 25) + 1024, (u >> 9) & 0xFFFF
-        total += w * (nodes[n] + ((nodes[n + 1] - nodes[n]) * fraction >> 16))
-    return total
 
 
 def reference_log(mass):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from coder_reference import TABLES, reference_sum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -17,12 +18,10 @@ from tngexp.coding import (
     quantize_scales,
     quantize_weights,
 )
-from tngexp.coding.families import find_family
 
 TOTAL = 1 << PRECISION
 MAX = 1 << 20
 SCIPY = {"gaussian": stats.norm, "laplace": stats.laplace, "logistic": stats.logistic}
-TABLES = {name: [table.tolist() for table in find_family(name)] for name in FAMILIES}
 
 
 def lower_edge(symbol, zero):
@@ -30,16 +29,6 @@ def lower_edge(symbol, zero):
 
 
 # --- a second implementation of docs/bitstream.md, in unbounded Python integers -------------------
-
-
-def reference_cumulative(x, row, family):
-    inverse, _, nodes = TABLES[family]
-    total = 0
-    for s, m, w in row:
-        u = max(-8 << 32, min((8 << 32) - 1, (x - m) * inverse[s]))
-        n, fraction = (u >> 25) + 1024, (u >> 9) & 0xFFFF
-        total += w * (nodes[n] + ((nodes[n + 1] - nodes[n]) * fraction >> 16))
-    return total >> 18
 
 
 def reference_window(row, family, zero):
@@ -64,7 +53,7 @@ def reference_interval(symbol, row, family, zero):
         if j in (0, size):
             return j and TOTAL
         x = lower_edge(low + j - 1, zero)
-        return (reference_cumulative(x, row, family) * (TOTAL - size) >> PRECISION) + j
+        return ((reference_sum(x, row, family) >> 18) * (TOTAL - size) >> PRECISION) + j
 
     return border(j), border(j + 1) - border(j)
 
