@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.train import TrainResult, train
+from tngexp.train import TrainResult, main, train
 
 TINY = [
     "model=hyperprior",
@@ -50,6 +52,31 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(photos: Path) -> list[str]:
     """Overrides that make a run take a second."""
     return [*TINY, f"data.root={photos}"]
+
+
+@pytest.fixture
+def command(
+    tiny: list[str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., tuple[int, str]]:
+    """The command line in this process, in an empty folder: (exit code, stderr).
+
+    What makes runs small stays where the words given say nothing else.
+    """
+    monkeypatch.chdir(tmp_path)
+    # Hydra sets up the root logger for every job.
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+
+    def command(*words: str, tiny_run: bool = True) -> tuple[int, str]:
+        GlobalHydra.instance().clear()
+        given = {word.lstrip("~").partition("=")[0] for word in words}
+        kept = [w for w in tiny if w.partition("=")[0] not in given] if tiny_run else []
+        code = main(["hydra/job_logging=none", "hydra/hydra_logging=none", *kept, *words])
+        return code, capfd.readouterr().err
+
+    return command
 
 
 @pytest.fixture

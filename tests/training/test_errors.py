@@ -15,40 +15,14 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
 from tngexp.io import CheckpointError, load
-from tngexp.train import TrainResult, main
+from tngexp.train import TrainResult
 from tngexp.training import checkpoint_io
 from tngexp.training.interrupt import StopRequest
 from tngexp.training.module import LitCodec, NonFiniteError
 
 Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(
-    tiny: list[str],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    """The command line in this process: (exit code, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    # Hydra sets up the root logger for every job.
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-
-    def command(*words: str, tiny_run: bool = True) -> tuple[int, str]:
-        GlobalHydra.instance().clear()
-        overrides = [*tiny, *words] if tiny_run else list(words)
-        given = {word.partition("=")[0] for word in words}
-        overrides = [
-            word for word in overrides if word in words or word.partition("=")[0] not in given
-        ]
-        code = main(["hydra/job_logging=none", "hydra/hydra_logging=none", *overrides])
-        return code, capfd.readouterr().err
-
-    return command
 
 
 @pytest.mark.parametrize(

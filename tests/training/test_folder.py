@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
-from tngexp.train import TrainResult, main
+from tngexp.train import TrainResult
 from tngexp.training.folder import check_folder
 from tngexp.types import ConfigError
 
@@ -27,25 +25,6 @@ def contents(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".log"
     }
-
-
-@pytest.fixture
-def command(
-    tiny: list[str],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-
-    def command(*words: str) -> tuple[int, str]:
-        GlobalHydra.instance().clear()
-        given = {word.partition("=")[0] for word in words}
-        code = main([*(word for word in tiny if word.partition("=")[0] not in given), *words])
-        return code, capfd.readouterr().err
-
-    return command
 
 
 @pytest.mark.parametrize("option", ["run_dir=here", "hydra.run.dir=here"])

@@ -20,26 +20,6 @@ from tngexp.types import ConfigError
 Command = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture
-def command(
-    tiny: list[str],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-
-    def command(*words: str) -> tuple[int, str]:
-        GlobalHydra.instance().clear()
-        given = {word.lstrip("~").partition("=")[0] for word in words}
-        kept = [word for word in tiny if word.partition("=")[0] not in given]
-        code = main([*kept, *words])
-        return code, capfd.readouterr().err
-
-    return command
-
-
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
