@@ -159,3 +159,18 @@ def test_seed_decides_everything(run: Callable[..., TrainResult]) -> None:
     one, two, three = (run(f"seed={s}", name=str(i)).val for i, s in enumerate((1, 1, 2)))
     assert one == two
     assert one != three
+
+
+def test_a_new_prior_trains_on_shipped_transforms(run: Callable[..., TrainResult]) -> None:
+    """The main job, as ``make train`` begins it."""
+    result = run(
+        *("experiment=new_prior", "model=gmm", "loss=msssim", "encoder.N=192", "encoder.M=192"),
+        *("data.crop=192", "data.batch_size=1", "data.val_crop=192", "data.val_images=1"),
+        "trainer.max_steps=1",
+    )
+    trained = tngexp.load(result.last).model.state_dict()
+    shipped = tngexp.load("tng-subjective").model.state_dict()
+    kept = [name for name in trained if name.startswith("transform.")]
+    assert kept
+    assert all(torch.equal(trained[name], shipped[name]) for name in kept)
+    assert tngexp.load(result.last).model.prior.mixture == 3

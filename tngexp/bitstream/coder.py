@@ -260,12 +260,12 @@ class ImageCodec(nn.Module):
     @torch.no_grad()
     def _cost(self, data: bytes, rgb: Tensor, tuning: Tuning) -> float:
         """R + λ·D of a file, as it is decoded."""
-        decoded = to_picture(self.decompress(data), exact=True).rgb
-        x, x_hat = (image.unsqueeze(0).float() / 255 for image in (rgb, decoded))
+        x, x_hat = (
+            image.unsqueeze(0).float() / 255 for image in (rgb, self._decode(data, None).rgb)
+        )
         bpp = 8 * len(data) / (rgb.shape[-2] * rgb.shape[-1])
         return bpp + tuning.lmbda * float(tuning.distortion(x, x_hat))
 
-    @torch.no_grad()
     def decompress(self, data: bytes, *, progress: Share | None = None) -> Image.Image:
         """The image of a ``.tng`` file, in its original size and mode.
 
@@ -277,6 +277,10 @@ class ImageCodec(nn.Module):
             BitstreamError: when the file is damaged, foreign, or of another model; never shows a
                 wrong image instead.
         """
+        return images.to_pillow(self._decode(data, progress))
+
+    @torch.no_grad()
+    def _decode(self, data: bytes, progress: Share | None) -> Picture:
         model, prepared, file = self.model, self.prepare(), read(data)
         if file.model != prepared.fingerprint:
             raise BitstreamError(
@@ -327,9 +331,7 @@ class ImageCodec(nn.Module):
             self._quality_tensor(file.quality),
             part(progress, 0.5, 1),
         )
-        return images.to_pillow(
-            Picture(rgb, file.mode, alpha, file.icc, file.cicp, file.orientation)
-        )
+        return Picture(rgb, file.mode, alpha, file.icc, file.cicp, file.orientation)
 
     def _tables(self) -> CodingTables:
         """The stored tables where the weights are still those they were made of."""
