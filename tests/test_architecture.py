@@ -21,7 +21,6 @@ LAYERS: list[dict[str, set[str]]] = [
         "errors": set(),
         "terminal": set(),
         "_conf": set(),
-        "_folders": set(),
         "legacy": set(),
         "hardware": set(),
         "_words": set(),
@@ -29,6 +28,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "types": {"errors"},
+        "_folders": {"terminal"},
         "_help": {"_conf"},
     },
     {  # what an image's pixels mean, for whatever has to do with images

@@ -8,7 +8,9 @@ from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Found", "reason", "search", "special"]
+from tngexp.terminal import reason
+
+__all__ = ["Found", "search", "special"]
 
 _SPECIAL = {
     stat.S_IFIFO: "a pipe",
@@ -58,12 +60,6 @@ def special(path: Path) -> str | None:
         return _SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
     except OSError:
         return None
-
-
-def reason(error: OSError) -> str:
-    """What the system says, to stand behind a name."""
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
 
 
 def _descend(
