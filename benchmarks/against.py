@@ -30,13 +30,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 import tngexp
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.build import build
-from tngexp.codec import Codec
+from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.model.build import build
+from tngexp.model.codec import Codec
 from tngexp.io import save
-from tngexp.training.allocator import keep_freed_memory
+from tngexp.devices.allocator import keep_freed_memory
 from tngexp.training.engine import codec_config
-from tngexp.training.precision import resolve_precision
+from tngexp.devices.precision import resolve_precision
 
 model, repeats = sys.argv[1], int(sys.argv[2])
 keep_freed_memory()

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.codec import Codec
+from tngexp.common.configuration import CONF_DIR, register_resolvers
 from tngexp.datasets.images import Photo
-from tngexp.evaluate import evaluate
 from tngexp.evaluation import photos_to_measure
+from tngexp.evaluation.evaluate import evaluate
 from tngexp.io import load
+from tngexp.model.codec import Codec
 from tngexp.priors import Count
 
 

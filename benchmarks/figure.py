@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 import tngexp
 from tngexp.anchors import Anchor, anchor
+from tngexp.bitstream.targets import compress_to
 from tngexp.datasets.images import decode
 from tngexp.metrics import ms_ssim, psnr
-from tngexp.targets import compress_to
 from tngexp.types import TngexpError
 
 LABELS = {

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import tngexp
-from tngexp.codec import Codec
 from tngexp.io import save
+from tngexp.model.codec import Codec
 
 _MIDDLE, _OUTER = 0.0, -2.0  # logits of the components at the start
 _LAST = ("mix_out", "gate_out")  # layers of a block whose output is added

@@ -1,7 +1,7 @@
 """Deliberate faults in the code, and which of them the tests notice (``docs/mutation.md``).
 
     python benchmarks/mutants.py run                       # everything; hours, can be interrupted
-    python benchmarks/mutants.py run rate targets.py       # parts of it
+    python benchmarks/mutants.py run rate losses           # parts of it
     python benchmarks/mutants.py run --sample 20 --minutes 60
     python benchmarks/mutants.py run --again               # the survivors, after tests were added
     python benchmarks/mutants.py report
@@ -47,14 +47,14 @@ RESULTS = OUT / "results.jsonl"
 # Which tests notice faults of which files: arguments of pytest. Quick ones, of the part alone; the
 # triples are tried with one encoder and quantizer.
 PARTS = {
-    "targets.py": "tests/test_targets.py",
-    "codec.py": "tests/test_codec.py tests/bitstream/test_coder.py tests/test_io.py"
+    "bitstream/targets.py": "tests/bitstream/test_targets.py",
+    "model/codec.py": "tests/model/test_codec.py tests/bitstream/test_coder.py tests/model/test_io.py"
     " -k 'not triple and not damaged and not truncated'",
-    "priors": "tests/priors tests/test_codec.py tests/test_learning.py"
+    "priors": "tests/priors tests/model/test_codec.py tests/test_learning.py"
     " -k 'not (triple or overfits or quantizer) or gdn-mixed'",
-    "quantizers": "tests/quantizers tests/test_codec.py tests/test_learning.py"
+    "quantizers": "tests/quantizers tests/model/test_codec.py tests/test_learning.py"
     " -k 'not (triple or overfits or quantizer_and_prior or rate) or hyperprior'",
-    "rate": "tests/rate tests/test_codec.py tests/training/test_step.py -k 'not triple'",
+    "rate": "tests/rate tests/model/test_codec.py tests/training/test_step.py -k 'not triple'",
     "losses": "tests/losses tests/training/test_step.py",
     "bitstream": "tests/bitstream -k 'not (triple or damaged or truncated) or gdn-mixed'",
     "training/module.py": "tests/training/test_step.py tests/training/test_precision.py"

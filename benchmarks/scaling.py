@@ -30,8 +30,8 @@ from torch.utils._pytree import tree_leaves
 
 from tngexp.datasets.shards_index import Shard, ShardIndex, load_index
 from tngexp.datasets.shards_order import Lane, Stretch, stretches
+from tngexp.devices.allocator import keep_freed_memory
 from tngexp.evaluation.memory import PeakMemory
-from tngexp.training.allocator import keep_freed_memory
 
 T = TypeVar("T")
 

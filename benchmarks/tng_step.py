@@ -25,12 +25,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.build import build
-from tngexp.codec import Codec
-from tngexp.training.allocator import keep_freed_memory
+from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.devices.allocator import keep_freed_memory
+from tngexp.devices.precision import resolve_precision
+from tngexp.model.build import build
+from tngexp.model.codec import Codec
 from tngexp.training.engine import codec_config
-from tngexp.training.precision import resolve_precision
 
 CONVOLUTION = ("convolution", "addmm", "matmul", "bmm")
 

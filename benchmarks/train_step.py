@@ -8,7 +8,7 @@ slows both. One is this project's
 preset ``model=hyperprior loss=mse`` at the precision that ``trainer.precision=auto`` chooses, the
 other is CompressAI's own model class in float32, trained as its ``examples/train.py`` does: Adam,
 gradient clipping, and a second optimizer for the quantiles. Each runs with the allocator settings
-of its own training: ours keeps freed memory, see ``tngexp.training.allocator``. Loading, logging
+of its own training: ours keeps freed memory, see ``tngexp.devices.allocator``. Loading, logging
 and averaging weights (a callback here, absent there) are left out on both sides.
 """
 
@@ -29,13 +29,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.build import build
-from tngexp.codec import Codec
-from tngexp.hardware import multiplies_bf16
-from tngexp.training.allocator import keep_freed_memory, return_freed_memory
+from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.devices.allocator import keep_freed_memory, return_freed_memory
+from tngexp.devices.hardware import multiplies_bf16
+from tngexp.devices.precision import resolve_precision
+from tngexp.model.build import build
+from tngexp.model.codec import Codec
 from tngexp.training.engine import codec_config
-from tngexp.training.precision import resolve_precision
 
 __all__ = ["compressai_step", "main", "our_step"]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from support import codec_config
 
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,9 +16,9 @@ from PIL import Image, ImageCms
 
 from tngexp.bitstream import CodingTables, ImageCodec
 from tngexp.bitstream.tables import DIGEST
-from tngexp.codec import Codec
-from tngexp.hardware import multiplies_bf16
+from tngexp.devices.hardware import multiplies_bf16
 from tngexp.io import save
+from tngexp.model.codec import Codec
 
 needs_bf16 = pytest.mark.skipif(
     not multiplies_bf16(),

@@ -12,118 +12,86 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tngexp"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
+PACKAGES = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
 
 # What each package and top-level module of tngexp/ may import of tngexp/, beside itself. It may
 # only name what stands in a layer above its own, so that no import goes in a circle.
 LAYERS: list[dict[str, set[str]]] = [
     {
         "errors": set(),
-        "terminal": set(),
-        "_conf": set(),
-        "legacy": set(),
-        "hardware": set(),
-        "_words": set(),
-        "options": set(),
     },
-    {
-        "types": {"errors"},
-        "_folders": {"terminal"},
-        "_help": {"_conf"},
-    },
-    {  # what an image's pixels mean, for whatever has to do with images
-        "pixels": {"errors"},
-    },
-    {  # components: never each other
-        "transforms": {"types"},
-        "quantizers": {"types"},
-        "priors": {"types"},
-        "rate": {"types"},
+    {  # what an image's pixels mean, the coder, and helpers that know nothing of codecs
         "coding": {"errors"},
-        "losses": {"types"},
-        "metrics": {"types"},
-        "datasets": {"_folders", "pixels", "terminal", "types"},
-        "anchors": {"types"},
-        "build": {"options", "types"},
+        "common": {"errors"},
+        "pixels": {"errors"},
+        "types": {"errors"},
         "zoo": {"errors"},
     },
-    {  # components wired together
-        "codec": {"types", "build", "legacy", "priors", "quantizers", "rate"},
-        "objective": {"losses"},
-        "report": {"types", "metrics", "terminal"},
+    {  # components, which never know each other, and what they are made of
+        "anchors": {"types"},
+        "datasets": {"common", "pixels", "types"},
+        "layers": {"types"},
+        "losses": {"types"},
+        "metrics": {"types"},
+        "quantizers": {"types"},
+        "rate": {"types"},
+        "schema": {"common", "errors", "types"},
     },
     {
-        "effort": {"types", "codec", "losses", "priors", "quantizers"},
+        "devices": {"common", "schema", "types"},
+        "priors": {"layers", "types"},
+        "report": {"common", "metrics", "types"},
+        "transforms": {"layers", "types"},
     },
-    {
+    {  # components wired together, and where figures go
+        "logs": {"common", "metrics", "report", "types"},
+        "model": {"common", "losses", "priors", "quantizers", "rate", "types", "zoo"},
+    },
+    {  # a codec and its bytes
         "bitstream": {
-            *("types", "codec", "coding", "effort", "hardware", "priors", "quantizers", "rate"),
-            *("pixels", "transforms"),
+            *("coding", "devices", "layers", "losses", "metrics", "model"),
+            *("pixels", "priors", "quantizers", "rate", "transforms", "types"),
         },
-    },
-    {  # a codec and its files
-        "io": {"types", "bitstream", "codec", "objective", "zoo"},
-        "targets": {"types", "bitstream", "coding", "metrics", "pixels"},
     },
     {  # libraries on top of it
-        "__init__": {"codec", "io"},
-        "interop": {"types", "bitstream", "codec", "io", "terminal"},
-        "pillow": {"types", "bitstream", "codec", "coding", "io", "pixels", "zoo"},
-        "screening": {"types", "_conf", "io"},
+        "__init__": {"bitstream", "model"},
         "evaluation": {
-            *("types", "_folders", "anchors", "bitstream", "build", "coding", "datasets", "effort"),
-            *("io", "legacy", "metrics", "objective", "report"),
+            *("anchors", "bitstream", "coding", "common", "datasets", "logs"),
+            *("metrics", "model", "priors", "report", "types"),
         },
+        "interop": {"bitstream", "common", "model", "types"},
+        "io": {"bitstream", "model", "types"},
+        "pillow": {"bitstream", "coding", "model", "pixels", "types", "zoo"},
+        "runs": {"bitstream", "common", "errors", "model", "types"},
+    },
+    {
         "training": {
-            *("build", "codec", "datasets", "errors", "hardware", "io", "legacy"),
-            *("losses", "metrics", "objective", "options", "priors", "rate", "report"),
-            *("terminal", "types"),
+            *("bitstream", "common", "datasets", "devices", "logs", "losses"),
+            *("metrics", "model", "priors", "rate", "runs", "schema"),
+            *("types",),
         },
     },
-    {  # what programs share
-        "_cli": {"_conf", "_help", "_words", "errors", "terminal", "training"},
+    {  # many trainings as one piece of work
+        "studies": {
+            *("common", "errors", "evaluation", "logs", "model", "report"),
+            *("runs", "schema", "training", "types"),
+        },
+    },
+    {  # programs: they call libraries, and nothing calls them
         "cli": {
-            *(
-                "errors",
-                "terminal",
-                "_conf",
-                "_folders",
-                "bitstream",
-                "coding",
-                "effort",
-                "io",
-                "pixels",
-            ),
-            *("targets", "zoo"),
+            *("bitstream", "coding", "common", "errors", "evaluation", "logs"),
+            *("metrics", "model", "pixels", "report", "runs", "studies"),
+            *("training", "types", "zoo"),
         },
     },
-    {  # programs
-        "complexity": {
-            *("types", "_cli", "_conf", "bitstream", "codec", "io", "priors", "training"),
-        },
-        "evaluate": {
-            *("types", "_cli", "_conf", "evaluation", "metrics", "report", "terminal", "training"),
-        },
+    {  # the names that the README types
+        "compare": {"cli"},
+        "complexity": {"cli"},
         "compress": {"cli"},
         "decompress": {"cli"},
-    },
-    {
-        "compare": {
-            *("types", "_cli", "_conf", "complexity", "datasets", "evaluation", "metrics"),
-            *("report", "terminal", "training"),
-        },
-    },
-    {
-        "sweep": {"errors", "compare", "report", "terminal", "training"},
-    },
-    {
-        "train": {"errors", "_cli", "_conf", "compare", "sweep", "training"},
-    },
-    {
-        "screen": {
-            *("_cli", "_conf", "_words", "build", "report", "screening", "terminal"),
-            *("train", "training", "types"),
-        },
+        "evaluate": {"cli"},
+        "screen": {"cli"},
+        "train": {"cli"},
     },
 ]
 MAY_IMPORT = {name: allowed for layer in LAYERS for name, allowed in layer.items()}
@@ -132,19 +100,13 @@ MAY_IMPORT = {name: allowed for layer in LAYERS for name, allowed in layer.items
 KNOWN_BREACHES: set[tuple[str, str]] = set()
 
 LIBRARIES = {
-    "hydra": {
-        "compare.py",
-        "screen.py",
-        "evaluate.py",
-        "train.py",
-        "sweep.py",
-        "complexity.py",
-        "_cli.py",
-        "_help.py",
-    },
-    "wandb": {"training/loggers.py"},
+    "hydra": {"cli/", "studies/"},
+    "wandb": {"logs/loggers.py"},
     "compressai": set(),
-    "lightning": {"training/", "datasets/", "train.py", "compare.py", "screening/"},
+    "lightning": {
+        *("datasets/", "devices/", "evaluation/compare.py", "logs/", "runs/", "studies/"),
+        "training/",
+    },
 }
 
 
@@ -199,20 +161,20 @@ def _by_string(node: ast.Call) -> Iterator[str]:
             yield argument.value
 
 
-def rooms(code: str, package: str = "tngexp") -> set[str]:
+def packages(code: str, package: str = "tngexp") -> set[str]:
     """Packages and modules of tngexp/ that ``code`` imports; ``__init__`` is ``tngexp`` itself."""
     found = set()
     for name in imports(code, package):
         first, _, rest = name.partition(".")
         if first == "tngexp" and rest != "__version__":  # which is a constant
-            room = rest.partition(".")[0]
-            found.add(room if room in ROOMS else "__init__")
+            package = rest.partition(".")[0]
+            found.add(package if package in PACKAGES else "__init__")
     return found
 
 
 def imported_by(path: Path) -> set[str]:
     package = ".".join(("tngexp", *path.relative_to(PACKAGE).parts[:-1]))
-    return rooms(path.read_text(encoding="utf-8"), package)
+    return packages(path.read_text(encoding="utf-8"), package)
 
 
 @pytest.mark.parametrize(
@@ -233,20 +195,29 @@ def imported_by(path: Path) -> set[str]:
         ("from . import base", {"metrics"}),
         ("from .. import zoo", {"zoo"}),
         ("from ..priors.base import Prior", {"priors"}),
-        ("def f():\n    from tngexp.codec import Codec", {"codec"}),
-        ("if TYPE_CHECKING:\n    from tngexp.codec import Codec", {"codec"}),
-        ("class A:\n    import tngexp.codec", {"codec"}),
-        ("import importlib\nimportlib.import_module('tngexp.codec')", {"codec"}),
-        ("__import__('tngexp.codec')", {"codec"}),
+        ("def f():\n    from tngexp.model.codec import Codec", {"model"}),
+        ("if TYPE_CHECKING:\n    from tngexp.model.codec import Codec", {"model"}),
+        ("class A:\n    import tngexp.model.codec", {"model"}),
+        ("import importlib\nimportlib.import_module('tngexp.model.codec')", {"model"}),
+        ("__import__('tngexp.model.codec')", {"model"}),
         ("import torch\nfrom torch import nn", set()),
     ],
 )
 def test_every_form_of_import_is_seen(code: str, found: set[str]) -> None:
-    assert rooms(code, "tngexp.metrics") == found
+    assert packages(code, "tngexp.metrics") == found
 
 
 def test_every_package_and_module_has_a_rule() -> None:
-    assert MAY_IMPORT.keys() == ROOMS
+    assert MAY_IMPORT.keys() == PACKAGES
+
+
+def test_the_longest_chain_of_imports_has_ten_packages() -> None:
+    longest: dict[str, int] = {}
+    for layer in LAYERS:
+        for name, allowed in layer.items():
+            longest[name] = 1 + max((longest[other] for other in allowed), default=0)
+    packages = {name for name in PACKAGES if (PACKAGE / name).is_dir()}
+    assert max(longest[name] for name in packages) <= 10
 
 
 def test_layers_import_downwards_only() -> None:
@@ -258,10 +229,10 @@ def test_layers_import_downwards_only() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_rooms_import_only_what_they_may(path: Path) -> None:
+def test_packages_import_only_what_they_may(path: Path) -> None:
     relative = path.relative_to(PACKAGE)
-    room = relative.parts[0].removesuffix(".py")
-    foreign = imported_by(path) - {room} - MAY_IMPORT.get(room, set())
+    package = relative.parts[0].removesuffix(".py")
+    foreign = imported_by(path) - {package} - MAY_IMPORT.get(package, set())
     assert foreign == {there for file, there in KNOWN_BREACHES if file == relative.as_posix()}
 
 
@@ -280,7 +251,7 @@ def test_libraries_are_imported_only_where_they_belong(library: str) -> None:
 
 def test_the_codec_alone_needs_no_training_libraries() -> None:
     code = (
-        "import sys, tngexp.codec, tngexp.io; "
+        "import sys, tngexp.model.codec, tngexp.io; "
         "print([m for m in ('hydra', 'lightning', 'wandb', 'compressai', 'piq', 'numba') "
         "if m in sys.modules])"
     )

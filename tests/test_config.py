@@ -14,12 +14,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from support import options
 
-from tngexp._conf import CONF_DIR, register_resolvers, slug, swept
-from tngexp.build import build
-from tngexp.codec import Codec
+from tngexp.common.configuration import CONF_DIR, register_resolvers, slug, swept
+from tngexp.model.build import build
+from tngexp.model.codec import Codec
+from tngexp.schema.trainer import TrainerSettings
 from tngexp.training.engine import _callbacks, codec_config
 from tngexp.training.optimizer import make_optimizer
-from tngexp.training.settings import TrainerSettings
 from tngexp.types import CodecOutput
 
 SMALL = ["encoder.N=8", "encoder.M=12"]
@@ -143,16 +143,16 @@ def test_cfg_job_works_from_any_folder(tmp_path: Path) -> None:
 def test_conf_is_found_in_the_package_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tngexp import _conf
+    from tngexp.common import configuration
 
     package = tmp_path / "tngexp"
     for folder in (tmp_path / "conf", package / "conf"):
         folder.mkdir(parents=True)
         (folder / "train.yaml").touch()
-    monkeypatch.setattr(_conf, "__file__", str(package / "_conf.py"))
-    assert _conf._find() == package / "conf"
+    monkeypatch.setattr(configuration, "__file__", str(package / "common" / "configuration.py"))
+    assert configuration._find() == package / "conf"
     (package / "conf/train.yaml").unlink()
-    assert _conf._find() == tmp_path / "conf"
+    assert configuration._find() == tmp_path / "conf"
 
 
 def test_slug_is_one_safe_component() -> None:

@@ -13,8 +13,8 @@ import torch
 from support import options, photo
 from torch import Tensor
 
-from tngexp.codec import Codec
 from tngexp.metrics import psnr
+from tngexp.model.codec import Codec
 
 SIZES = {"encoder.N": 8, "encoder.M": 16}
 LMBDA = 0.01 * 255**2  # on the squared error of pixels in [0, 1]

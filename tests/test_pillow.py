@@ -20,8 +20,8 @@ from support import checkpoint, codec_config, other_profile, photo
 import tngexp.pillow
 from tngexp import zoo
 from tngexp.bitstream import ImageCodec
-from tngexp.codec import Codec
 from tngexp.coding import read
+from tngexp.model.codec import Codec
 
 ORIENTATION = 0x0112
 

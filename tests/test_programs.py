@@ -14,13 +14,13 @@ import wandb
 from omegaconf import OmegaConf
 from support import CONF, codec_config
 
-from tngexp import compare
-from tngexp._help import asks_for_help, help_text
+from tngexp.evaluation import compare
+from tngexp.cli.hydra_help import asks_for_help, help_text
+from tngexp.logs.loggers import finish, make_logger, readable
 from tngexp.metrics.curves import Curve, RDPoint
 from tngexp.report.html import write_report
 from tngexp.report.plots import save_plots
 from tngexp.report.table import Cell, Column, Table
-from tngexp.training.loggers import finish, make_logger, readable
 from tngexp.types import ConfigError
 
 HYDRA = ("train", "evaluate", "compare", "screen", "complexity")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.screen import _quoted
+from tngexp.cli.screen import _quoted
+from tngexp.common.configuration import CONF_DIR, register_resolvers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from support import checkpoint, codec_config, photo
 
 from tngexp.bitstream import ImageCodec
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 
 HEAVY = ("torch", "lightning", "numba", "scipy", "matplotlib", "wandb", "pandas")
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 import tngexp
 from tngexp import zoo
+from tngexp.bitstream.targets import compress_to
 from tngexp.cli.main import main
 from tngexp.datasets.sample import packaged_photos
 from tngexp.evaluation import load_models
 from tngexp.metrics import ms_ssim, psnr
-from tngexp.targets import compress_to
 
 PHOTO = ("skimage", "data/chelsea.png")  # held out of every training
 MIB = 2**20

@@ -9,18 +9,18 @@ __version__ = "0.1.0"
 __all__ = ["Codec", "__version__", "load"]
 
 if TYPE_CHECKING:
-    from tngexp.codec import Codec
-    from tngexp.io import load
+    from tngexp.bitstream.codec_files import load
+    from tngexp.model.codec import Codec
 
 
 def __getattr__(name: str) -> Any:
     # torch takes a second to import: `tngexp.__version__` and `--help` should not wait for it.
     if name == "load":
-        from tngexp.io import load
+        from tngexp.bitstream.codec_files import load
 
         return load
     if name == "Codec":
-        from tngexp.codec import Codec
+        from tngexp.model.codec import Codec
 
         return Codec
     raise AttributeError(f"module 'tngexp' has no attribute '{name}'")

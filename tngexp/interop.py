@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from tngexp.bitstream import ImageCodec
-from tngexp.codec import Codec
-from tngexp.io import save
-from tngexp.terminal import named_path, reason, run_printing
+from tngexp.bitstream.codec_files import save
+from tngexp.common.terminal import named_path, reason, run_printing
+from tngexp.model.codec import Codec
 from tngexp.types import TngexpError
 
 __all__ = ["InteropError", "from_compressai", "main"]

@@ -29,9 +29,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tngexp import zoo
 from tngexp.bitstream import ImageCodec
-from tngexp.codec import Codec
 from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
+from tngexp.model.codec import Codec
 from tngexp.pixels import Picture, to_picture
 from tngexp.types import TngexpError
 
@@ -156,7 +156,7 @@ def _codec(model: ImageCodec | Codec | str | Path) -> ImageCodec:
         return model
     if isinstance(model, Codec):
         return ImageCodec(model)
-    from tngexp.io import locate
+    from tngexp.model.files import locate
 
     path = locate(model)
     return _load(path, _state(path))
@@ -173,7 +173,7 @@ def _state(path: Path) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=2)
 def _load(path: Path, state: tuple[int, ...]) -> ImageCodec:
-    from tngexp.io import load
+    from tngexp.bitstream.codec_files import load
 
     return load(path)
 

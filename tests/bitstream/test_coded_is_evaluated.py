@@ -15,7 +15,7 @@ from support import codec_config, options, photo
 from torch import Tensor, nn
 
 from tngexp.bitstream import ImageCodec
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.priors import ConditionalPrior, Hard
 from tngexp.types import ConfigError, Latents, Relaxed
 

@@ -15,9 +15,9 @@ from support import checkpoint, codec_config, other_profile, photo
 
 import tngexp
 from tngexp.bitstream import CodingTables, ImageCodec, derive_tables
-from tngexp.codec import Codec
 from tngexp.coding import BitstreamError, read
 from tngexp.datasets.sample import packaged_photos
+from tngexp.model.codec import Codec
 from tngexp.types import CheckpointError, ConfigError, TngexpError
 
 

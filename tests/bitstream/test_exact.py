@@ -10,7 +10,7 @@ from support import options
 from torch import nn
 
 from tngexp.bitstream.exact import ExactConvolution, exact_copy, to_grid
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.priors import ConditionalPrior
 from tngexp.types import ConfigError
 

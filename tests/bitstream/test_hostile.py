@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import checkpoint, codec_config
 
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 
 PROGRAM = """
 import dataclasses, json, os, resource, sys, time

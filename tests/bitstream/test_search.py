@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.search import greedy
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.types import ConfigError, Latents
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from tngexp.bitstream import ImageCodec, streaming
 from tngexp.bitstream.streaming import analyse, synthesise
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.rate.fixed import FixedRate
 from tngexp.types import ConfigError, Transform
 

@@ -11,7 +11,7 @@ import torch
 from support import checkpoint, codec_config
 
 from tngexp.cli.main import main
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 
 
 class Result(NamedTuple):

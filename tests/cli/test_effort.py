@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support import photo
 
+from tngexp.bitstream.effort import Refined
 from tngexp.cli.main import main
-from tngexp.effort import Refined
 from tngexp.types import Latents
 
 

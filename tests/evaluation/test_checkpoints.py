@@ -12,10 +12,10 @@ import pytest
 import torch
 from support import checkpoint
 
-from tngexp.codec import Codec
 from tngexp.evaluation import find_checkpoints, load_models
 from tngexp.evaluation.checkpoints import at_efforts
 from tngexp.io import CheckpointError
+from tngexp.model.codec import Codec
 
 
 @pytest.fixture

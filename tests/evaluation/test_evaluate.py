@@ -19,12 +19,12 @@ from support import checkpoint, photo
 
 import tngexp
 from tngexp import evaluate as entry
-from tngexp._conf import CONF_DIR
 from tngexp.bitstream import ImageCodec
-from tngexp.codec import Codec
+from tngexp.common.configuration import CONF_DIR
 from tngexp.datasets.images import DataWarning
 from tngexp.evaluation import RecordFile, load_models, measure, measure_codecs, photos_to_measure
 from tngexp.evaluation.codecs import coded_file, reconstruction
+from tngexp.model.codec import Codec
 from tngexp.types import TngexpError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.priors import ConditionalPrior, MaskedContext, Mixture
 from tngexp.priors.base import ContextModel
 from tngexp.priors.steps import MaskStep, Step

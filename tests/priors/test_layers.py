@@ -8,7 +8,7 @@ from support import needs_bf16
 from torch import nn
 
 from tngexp.bitstream.exact import ExactConvolution, exact_copy
-from tngexp.priors.layers import DepthwiseConv2d, PointwiseConv2d, _Depthwise
+from tngexp.layers.depthwise import DepthwiseConv2d, PointwiseConv2d, _Depthwise
 
 
 @needs_bf16

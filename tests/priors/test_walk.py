@@ -10,7 +10,7 @@ import torch
 from support import codec_config, options
 from torch import Tensor, nn
 
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.priors import (
     ConditionalPrior,
     Count,

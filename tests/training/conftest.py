@@ -14,8 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.train import TrainResult, main, train
+from tngexp.cli.train import main
+from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.training.train import TrainResult, train
 
 TINY = [
     "model=hyperprior",

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tngexp.train import TrainResult
-from tngexp.training.allocator import keep_freed_memory, return_freed_memory
+from tngexp.devices.allocator import keep_freed_memory, return_freed_memory
+from tngexp.training.train import TrainResult
 
 needs_glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
@@ -24,7 +24,7 @@ needs_glibc = pytest.mark.skipif(
 # 256 MiB, and how many MiB of heap are left over once it is freed.
 PROBE = """
 import ctypes, json
-from tngexp.training.allocator import keep_freed_memory, return_freed_memory
+from tngexp.devices.allocator import keep_freed_memory, return_freed_memory
 
 class Mallinfo2(ctypes.Structure):
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()

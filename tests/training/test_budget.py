@@ -12,17 +12,18 @@ import torch
 from rich.console import Console
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from tngexp.cli.train import main
 from tngexp.io import CheckpointError
 from tngexp.quantizers.base import Quantizer
 from tngexp.quantizers.soft_round import SoftRound
-from tngexp.train import TrainResult, main
+from tngexp.runs.interrupt import Interrupted, StopRequest
+from tngexp.runs.summary import print_summary
 from tngexp.training import progress
 from tngexp.training.callbacks import budget
 from tngexp.training.callbacks.budget import Budget
-from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.module import LitCodec
 from tngexp.training.progress import Progress
-from tngexp.training.summary import print_summary
+from tngexp.training.train import TrainResult
 
 Run = Callable[..., TrainResult]
 OPTIONS = [

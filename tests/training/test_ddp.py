@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tngexp.train import TrainResult, main
-from tngexp.training.distributed import processes
-from tngexp.training.interrupt import Interrupted, StopRequest
-from tngexp.training.settings import TrainerSettings
+from tngexp.cli.train import main
+from tngexp.devices.distributed import processes
+from tngexp.runs.interrupt import Interrupted, StopRequest
+from tngexp.schema.trainer import TrainerSettings
+from tngexp.training.train import TrainResult
 from tngexp.types import ConfigError
 
 # Neither draws noise, whose seed depends on the process.
@@ -89,8 +90,8 @@ def test_another_process_that_fails_ends_the_run_with_its_reason(
         "    os._exit(2)\n"
     )
     code = (
-        "import sys, tngexp.train, tngexp.training.distributed as d; d._STUCK_S = 1\n"
-        "sys.exit(tngexp.train.main())"
+        "import sys, tngexp.train, tngexp.devices.distributed as d; d._STUCK_S = 1\n"
+        "sys.exit(tngexp.cli.train.main())"
     )
     words = [*tiny, *TWO, f"hydra.run.dir={tmp_path / 'run'}"]
     done = subprocess.run(

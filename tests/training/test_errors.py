@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from tngexp.io import CheckpointError, load
-from tngexp.train import TrainResult
+from tngexp.runs.interrupt import StopRequest
 from tngexp.training import checkpoint_io
-from tngexp.training.interrupt import StopRequest
 from tngexp.training.module import LitCodec, NonFiniteError
+from tngexp.training.train import TrainResult
 
 Command = Callable[..., tuple[int, str]]
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from tngexp.io import read_checkpoint
-from tngexp.training.lock import RunLock
-from tngexp.training.summary import TrainResult
-from tngexp.training.sweep import Marker
+from tngexp.runs.lock import RunLock
+from tngexp.runs.summary import TrainResult
+from tngexp.studies.plan import Marker
 from tngexp.types import ConfigError
 
 JOBS = ("loss.lmbda=0.0018", "loss.lmbda=0.025")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from tngexp.train import TrainResult
-from tngexp.training.folder import check_folder
+from tngexp.runs.folder import check_folder
+from tngexp.training.train import TrainResult
 from tngexp.types import ConfigError
 
 Run = Callable[..., TrainResult]

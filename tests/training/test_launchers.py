@@ -17,11 +17,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from tngexp._conf import CONF_DIR, register_resolvers
-from tngexp.complexity import details
+from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.evaluation.complexity import details
 from tngexp.io import load
-from tngexp.train import TrainResult
 from tngexp.training.limit import TooComplexError, decoder_kmac
+from tngexp.training.train import TrainResult
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 submitit = pytest.importorskip("submitit")

@@ -12,9 +12,9 @@ import pytest
 from omegaconf import OmegaConf
 from support import key_of, wandb_records
 
-from tngexp.train import TrainResult
-from tngexp.training.git import git_state
-from tngexp.training.loggers import make_logger
+from tngexp.logs.loggers import make_logger
+from tngexp.runs.git import git_state
+from tngexp.training.train import TrainResult
 from tngexp.types import ConfigError
 
 TRAIN = {

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tngexp.codec import Codec
 from tngexp.losses import Distortion, MSELoss, RateDistortionLoss
+from tngexp.model.codec import Codec
+from tngexp.schema.trainer import ScheduleSettings
 from tngexp.training.callbacks.ema import EMA
 from tngexp.training.callbacks.metrics import image_scalars
 from tngexp.training.module import LitCodec
 from tngexp.training.progress import Progress
-from tngexp.training.settings import ScheduleSettings
 
 
 class Features(RateDistortionLoss):

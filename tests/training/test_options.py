@@ -13,8 +13,9 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from tngexp.train import TrainResult, main, train
-from tngexp.training.run_settings import complete
+from tngexp.cli.train import main
+from tngexp.schema.run import complete
+from tngexp.training.train import TrainResult, train
 from tngexp.types import ConfigError
 
 Command = Callable[..., tuple[int, str]]

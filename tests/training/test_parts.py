@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
+from tngexp.runs.checkpoint_io import architecture_difference, copy_file, write_checkpoint
+from tngexp.runs.interrupt import StopRequest, catch_signals
+from tngexp.schema.trainer import ScheduleSettings, TrainerSettings
 from tngexp.training.callbacks.annealing import Annealing
 from tngexp.training.callbacks.ema import EMA, ema_decay
 from tngexp.training.callbacks.throughput import Throughput
-from tngexp.training.checkpoint_io import architecture_difference, copy_file, write_checkpoint
-from tngexp.training.interrupt import StopRequest, catch_signals
 from tngexp.training.module import ImageResult, LitCodec, to_float
 from tngexp.training.pictures import ERROR_GAIN, comparison_row
 from tngexp.training.progress import Progress
 from tngexp.training.schedule import lr_factor
-from tngexp.training.settings import ScheduleSettings, TrainerSettings
 from tngexp.types import ConfigError
 
 

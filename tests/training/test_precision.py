@@ -10,12 +10,12 @@ import pytest
 import torch
 from support import needs_bf16
 
-from tngexp.codec import Codec
-from tngexp.hardware import multiplies_bf16
-from tngexp.train import TrainResult
+from tngexp.devices.hardware import multiplies_bf16
+from tngexp.devices.precision import resolve_precision
+from tngexp.model.codec import Codec
 from tngexp.training import precision
 from tngexp.training.module import LitCodec
-from tngexp.training.precision import resolve_precision
+from tngexp.training.train import TrainResult
 from tngexp.types import CodecOutput, ConfigError
 
 

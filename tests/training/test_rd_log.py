@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from support import key_of, wandb_records
 
-from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
-from tngexp.report.table import Cell, Column, Table
-from tngexp.training.rd_log import (
+from tngexp.logs.rd_log import (
     log_curves,
     log_points,
     log_records,
     log_table,
     run_logger,
 )
+from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
+from tngexp.report.table import Cell, Column, Table
 
 CONFIG = {"logger": {"name": "wandb", "mode": "offline", "system_metrics": False}, "seed": 3}
 

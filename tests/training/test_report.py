@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support import wandb_records
 
+from tngexp.cli.train import main
 from tngexp.datasets.folder import FolderDataModule
-from tngexp.train import main
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tngexp.io import CheckpointError
-from tngexp.train import TrainResult
-from tngexp.training.interrupt import Interrupted, StopRequest
+from tngexp.runs.interrupt import Interrupted, StopRequest
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer
 from tngexp.training.resume import ResumeWarning, _check_optimizer
+from tngexp.training.train import TrainResult
 
 Losses = list[tuple[int, int, float]]
 

@@ -13,8 +13,9 @@ from PIL import Image
 from rich.console import Console
 
 import tngexp
-from tngexp.train import TrainResult, run_name
-from tngexp.training.summary import print_summary
+from tngexp.cli.train import run_name
+from tngexp.runs.summary import print_summary
+from tngexp.training.train import TrainResult
 
 
 def test_run_leaves_checkpoints_and_picture(run: Callable[..., TrainResult]) -> None:

@@ -15,8 +15,8 @@ from torch.optim.optimizer import (
 )
 
 import tngexp
-from tngexp.codec import Codec
-from tngexp.train import TrainResult
+from tngexp.model.codec import Codec
+from tngexp.training.train import TrainResult
 
 Run = Callable[..., TrainResult]
 

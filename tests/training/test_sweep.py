@@ -16,15 +16,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import tngexp.compare
-import tngexp.train
-from tngexp._conf import CONF_DIR, register_resolvers, swept
+import tngexp.cli.compare
+import tngexp.cli.train
+from tngexp.cli.train import main
+from tngexp.common.configuration import CONF_DIR, register_resolvers, swept
 from tngexp.io import load
-from tngexp.train import main
+from tngexp.runs.lock import RunLock
+from tngexp.studies.plan import MARKER, ladder_values
 from tngexp.training import checkpoint_io
-from tngexp.training.lock import RunLock
 from tngexp.training.module import LitCodec
-from tngexp.training.sweep import MARKER, ladder_values
 from tngexp.types import ConfigError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -60,7 +60,7 @@ def sweep(
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The configuration of each run that is really trained."""
     runs: list[dict[str, Any]] = []
-    train = tngexp.train.train
+    train = tngexp.cli.train.train
 
     def spy(config: Any, *args: Any, **kwargs: Any) -> Any:
         runs.append(json.loads(json.dumps(dict(config))))

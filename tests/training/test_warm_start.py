@@ -17,11 +17,12 @@ from torch import Tensor
 
 import tngexp
 from tngexp import zoo
-from tngexp.codec import Codec
+from tngexp.cli.train import main
 from tngexp.io import CheckpointError, read_checkpoint
-from tngexp.objective import Objective
-from tngexp.train import TrainResult, main
-from tngexp.training.summary import print_summary
+from tngexp.model.codec import Codec
+from tngexp.model.objective import Objective
+from tngexp.runs.summary import print_summary
+from tngexp.training.train import TrainResult
 from tngexp.training.warm_start import ALL, WarmStart, warm_start
 
 MSE = Objective("mse", 0.01, 0.001, 0.064, 0.0)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from support import needs_bf16
 
+from tngexp.layers.convolutions import GDN
 from tngexp.transforms.gdn import GDNTransform
 from tngexp.transforms.hyper import HyperConv
-from tngexp.transforms.layers import GDN
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # importing compressai calls a deprecated torch.jit function

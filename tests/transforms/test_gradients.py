@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tngexp.transforms.layers import conv, deconv
+from tngexp.layers.convolutions import conv, deconv
 
 LAYERS = {
     "strided": conv(6, 10),

@@ -11,7 +11,7 @@ from bitstream.toys import Blocks, Detached, Mirrored, Rounded, Toy, WholeImage,
 from support import options
 from torch import nn
 
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.transforms.reach import measure_reach
 from tngexp.types import ConfigError
 

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tngexp.bitstream import images
+from tngexp.bitstream.effort import Plan, Progress, Region, Tuning, plan_of, refine, tuning_of
 from tngexp.bitstream.latents import LatentCoder
 from tngexp.bitstream.progress import Share, part
 from tngexp.bitstream.streaming import analyse, synthesise
 from tngexp.bitstream.tables import CodingTables, derive_tables, tables_digest
-from tngexp.codec import Codec
 from tngexp.coding import (
     BitstreamError,
     Container,
@@ -26,8 +26,8 @@ from tngexp.coding import (
     symbols_checksum,
     write,
 )
-from tngexp.effort import Plan, Progress, Region, Tuning, plan_of, refine, tuning_of
-from tngexp.hardware import multiplies_bf16
+from tngexp.devices.hardware import multiplies_bf16
+from tngexp.model.codec import Codec
 from tngexp.pixels import Picture, Source, to_picture
 from tngexp.types import CodecOutput, ConfigError, Latents
 
@@ -87,7 +87,7 @@ class ImageCodec(nn.Module):
         self._prepared: tuple[tuple[int, ...], _Prepared] | None = None
 
     def forward(self, x: Tensor, quality: Tensor | None = None) -> CodecOutput:
-        """Reconstruct images and count their bits: :meth:`tngexp.codec.Codec.forward`."""
+        """Reconstruct images and count their bits: :meth:`tngexp.model.codec.Codec.forward`."""
         output: CodecOutput = self.model(x, quality)
         return output
 

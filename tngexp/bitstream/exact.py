@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tngexp.coding.loading import load_compiled
-from tngexp.priors.layers import grouped, grouped_weights
+from tngexp.layers.depthwise import grouped, grouped_weights
 from tngexp.types import ACTIVATION_LIMIT, ConfigError
 
 __all__ = ["ACTIVATION_BITS", "exact_copy", "to_grid"]
@@ -123,7 +123,7 @@ class ExactConvolution(nn.Module):
         )
 
     def grouped(self, x: Tensor, parameters: int) -> Tensor:
-        """Some output channels at some positions, see :func:`tngexp.priors.layers.grouped`."""
+        """Some output channels at some positions, see :func:`tngexp.layers.depthwise.grouped`."""
         key = len(x), parameters
         if key not in self._by_group:  # made once: as dear as the product itself
             self._by_group[key] = grouped_weights(self.weight, self.bias, *key)

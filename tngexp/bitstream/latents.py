@@ -11,8 +11,8 @@ from torch import Tensor
 from tngexp.bitstream.exact import exact_copy
 from tngexp.bitstream.ports import Choose, Decode, Encode
 from tngexp.bitstream.tables import CodingTables, networks_of
-from tngexp.codec import Codec
 from tngexp.coding import Decoder, Encoder, symbols_checksum
+from tngexp.model.codec import Codec
 from tngexp.priors import Site
 from tngexp.types import Alphabet, Latents, TngexpError
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tngexp.bitstream.laws import DensityTable, form_of
-from tngexp.codec import Codec
 from tngexp.coding import Tables, build_tables
+from tngexp.model.codec import Codec
 from tngexp.priors import Count, Site
 from tngexp.types import Alphabet, ConfigError, StaticForm
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tngexp import zoo
-from tngexp._conf import cache_folder
 from tngexp.cli.files import (
     Job,
     OutputError,
@@ -22,8 +21,9 @@ from tngexp.cli.files import (
     write_bytes,
 )
 from tngexp.cli.made import Made
+from tngexp.common.configuration import cache_folder
+from tngexp.common.terminal import reason
 from tngexp.errors import ConfigError, TngexpError
-from tngexp.terminal import reason
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -17,9 +17,9 @@ from tngexp.errors import ConfigError
 
 if TYPE_CHECKING:
     from tngexp.bitstream import ImageCodec
-    from tngexp.effort import Progress as Step
+    from tngexp.bitstream.effort import Progress as Step
+    from tngexp.bitstream.targets import Target
     from tngexp.pixels import Picture
-    from tngexp.targets import Target
 
 __all__ = ["DESCRIPTION", "EXTENSIONS", "add_arguments", "run"]
 
@@ -98,9 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
     search = _Search(codec, quality, effort, arguments.tune)
 
     # Here and not at the top: --help does without torch.
+    from tngexp.bitstream.targets import compress_to
     from tngexp.coding.container import MAX_PIXELS
     from tngexp.pixels import PixelWarning, read_image, to_picture
-    from tngexp.targets import compress_to
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
         with warnings.catch_warnings(record=True) as caught:
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     @functools.cache
     def model() -> dict[str, object]:
-        from tngexp.io import identity
+        from tngexp.bitstream.codec_files import identity
 
         return {**identity(codec), "objective": codec.model.objective}  # which a search follows
 

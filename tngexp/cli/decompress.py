@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     @functools.cache
     def identity_of(name: str | None) -> dict[str, str]:
-        from tngexp.io import identity
+        from tngexp.bitstream.codec_files import identity
 
         return identity(models(name))
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from tngexp._folders import search, special
+from tngexp.common.folders import search, special
+from tngexp.common.terminal import reason
 from tngexp.errors import ConfigError, TngexpError
-from tngexp.terminal import reason
 
 __all__ = [
     "STANDARD",

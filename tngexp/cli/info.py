@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from tngexp import zoo
-from tngexp._folders import search
 from tngexp.cli.arguments import check_given
 from tngexp.cli.batch import explain
 from tngexp.cli.files import STANDARD, read_bytes
 from tngexp.coding.container import Container, index_to_quality, read
+from tngexp.common.folders import search
 from tngexp.errors import ConfigError
 
 __all__ = ["DESCRIPTION", "add_arguments", "describe", "run"]

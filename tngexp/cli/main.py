@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from tngexp import __version__
+from tngexp.common.terminal import reason, run_printing
 from tngexp.errors import TngexpError
-from tngexp.terminal import reason, run_printing
 
 __all__ = ["main", "run_command"]
 

@@ -28,8 +28,8 @@ def load_model(name: str | None) -> ImageCodec:
     """
     with _starting():
         # Here and not at the top: --help does without torch, and info without a model.
+        from tngexp.bitstream.codec_files import load
         from tngexp.coding import Encoder
-        from tngexp.io import load
 
         codec = load(name or os.environ.get(MODEL_VARIABLE) or zoo.DEFAULT)
         codec.prepare()

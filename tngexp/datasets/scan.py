@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tngexp._folders import Found, search
+from tngexp.common.folders import Found, search
 from tngexp.datasets.images import (
     EXTENSIONS,
     DataError,
@@ -103,7 +103,7 @@ def check_folder(option: str, root: str | os.PathLike[str] | None) -> Path:
 
 
 def find_images(root: Path) -> Found:
-    """Image files under ``root``; see :func:`tngexp._folders.search`."""
+    """Image files under ``root``; see :func:`tngexp.common.folders.search`."""
     return search(root, EXTENSIONS)
 
 

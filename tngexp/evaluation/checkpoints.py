@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tngexp._folders import search
 from tngexp.bitstream import ImageCodec
-from tngexp.effort import check_effort, tuning_of
-from tngexp.io import CheckpointError, identity, load, locate, read_checkpoint
-from tngexp.legacy import modernise, modernise_run
-from tngexp.objective import objective
-from tngexp.types import ConfigError
+from tngexp.bitstream.codec_files import identity, load
+from tngexp.bitstream.effort import check_effort, tuning_of
+from tngexp.common.folders import search
+from tngexp.model.files import locate, read_checkpoint
+from tngexp.model.legacy import modernise, modernise_run
+from tngexp.model.objective import objective
+from tngexp.types import CheckpointError, ConfigError
 
 __all__ = ["Model", "at_efforts", "find_checkpoints", "load_models"]
 

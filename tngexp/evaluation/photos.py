@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tngexp.build import build
 from tngexp.datasets.folder import FolderDataModule
 from tngexp.datasets.images import DataError, Photo, Pixels, UnreadableImageError
 from tngexp.datasets.module import ImageDataModule
+from tngexp.model.build import build
 
 __all__ = ["digest", "photos_to_measure", "pixels_of"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from tngexp.layers.depthwise import DepthwiseConv2d, PointwiseConv2d
 from tngexp.priors.base import ContextModel
-from tngexp.priors.layers import DepthwiseConv2d, PointwiseConv2d
 from tngexp.priors.steps import MaskStep, Step
 from tngexp.types import ConfigError
 

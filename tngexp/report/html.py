@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from tngexp.common.terminal import valid
 from tngexp.metrics.curves import Curve
 from tngexp.report.html_data import curves_data
 from tngexp.report.html_pictures import Pixels, viewer_data
@@ -18,7 +19,6 @@ from tngexp.report.html_tables import sources_html, tables_html
 from tngexp.report.pictures import ViewerImage
 from tngexp.report.plots_style import line_styles
 from tngexp.report.table import Table
-from tngexp.terminal import valid
 
 __all__ = ["write_report"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tngexp.common.terminal import shown
 from tngexp.metrics.comparison import series
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
 from tngexp.report.plots_style import LineStyle, curve_label, line_styles
-from tngexp.terminal import shown
 from tngexp.types import ConfigError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from tngexp.training.distributed import end_with
+from tngexp.devices.distributed import end_with
+from tngexp.runs.interrupt import Interrupted
 from tngexp.training.engine import run
-from tngexp.training.interrupt import Interrupted
 from tngexp.types import TngexpError
 
 __all__ = ["main"]

@@ -14,40 +14,41 @@ from lightning.pytorch.loggers import Logger
 from PIL import Image
 
 import tngexp
-from tngexp.build import build
-from tngexp.codec import Codec
+from tngexp.bitstream.codec_files import load
 from tngexp.datasets.module import ImageDataModule
-from tngexp.io import load, locate, read_checkpoint
-from tngexp.legacy import modernise
+from tngexp.devices.accelerator import resolve_accelerator
+from tngexp.devices.allocator import keep_freed_memory
+from tngexp.devices.distributed import Processes, companions, hush, processes
+from tngexp.devices.precision import resolve_precision
+from tngexp.logs.console import quiet
+from tngexp.logs.loggers import finish, log_config, log_folder, make_logger, wandb_id_of
 from tngexp.losses import RateDistortionLoss
-from tngexp.objective import objective_of
+from tngexp.model.build import build
+from tngexp.model.codec import Codec
+from tngexp.model.files import locate, read_checkpoint
+from tngexp.model.legacy import modernise
+from tngexp.model.objective import objective_of
 from tngexp.rate import VariableRate
-from tngexp.training.accelerator import resolve_accelerator
-from tngexp.training.allocator import keep_freed_memory
+from tngexp.runs.checkpoint_io import AtomicCheckpointIO
+from tngexp.runs.export import add_tables
+from tngexp.runs.folder import check_folder
+from tngexp.runs.git import git_state
+from tngexp.runs.interrupt import Interrupted, StopRequest
+from tngexp.runs.lock import RunLock
+from tngexp.runs.summary import TrainResult
+from tngexp.schema.run import complete
+from tngexp.schema.trainer import TrainerSettings
 from tngexp.training.callbacks.budget import Budget
 from tngexp.training.callbacks.checkpoints import Checkpoints
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
-from tngexp.training.checkpoint_io import AtomicCheckpointIO
-from tngexp.training.console import quiet
-from tngexp.training.distributed import Processes, companions, hush, processes
-from tngexp.training.export import add_tables
-from tngexp.training.folder import check_folder
-from tngexp.training.git import git_state
-from tngexp.training.interrupt import Interrupted, StopRequest
 from tngexp.training.limit import check_complexity
-from tngexp.training.lock import RunLock
-from tngexp.training.loggers import finish, log_config, log_folder, make_logger, wandb_id_of
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
-from tngexp.training.precision import resolve_precision
 from tngexp.training.progress import Progress
 from tngexp.training.resume import Before, check_resumable, readable
-from tngexp.training.run_settings import complete
-from tngexp.training.settings import TrainerSettings
-from tngexp.training.summary import TrainResult
 from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import ConfigError, TngexpError
 

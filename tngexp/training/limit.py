@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tngexp.codec import Codec
+from tngexp.model.codec import Codec
 from tngexp.priors import Count
 from tngexp.types import ConfigError
 

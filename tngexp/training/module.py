@@ -10,13 +10,13 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from tngexp.codec import Codec
 from tngexp.losses import LossTerms, RateDistortionLoss
 from tngexp.metrics import ms_ssim, psnr
+from tngexp.model.codec import Codec
+from tngexp.schema.trainer import ScheduleSettings
 from tngexp.training.progress import Progress
 from tngexp.training.resume import take_own_options
 from tngexp.training.schedule import lr_factor
-from tngexp.training.settings import ScheduleSettings
 from tngexp.types import TngexpError
 
 __all__ = ["ImageResult", "LitCodec", "NonFiniteError", "to_float"]

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from tngexp.build import check_options
-from tngexp.training.settings import ScheduleSettings, did_you_mean
+from tngexp.common.options import did_you_mean
+from tngexp.model.build import check_options
+from tngexp.schema.trainer import ScheduleSettings
 from tngexp.types import ConfigError
 
 __all__ = ["MakeOptimizer", "make_optimizer", "remembered"]

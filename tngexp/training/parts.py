@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from tngexp.codec import Codec
-from tngexp.training.settings import did_you_mean
+from tngexp.common.options import did_you_mean
+from tngexp.model.codec import Codec
 from tngexp.types import ConfigError
 
 __all__ = ["check_parts", "freeze", "inside", "parameters_of", "part_names"]

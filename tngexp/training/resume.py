@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tngexp.codec import Codec
-from tngexp.io import CheckpointError, read_checkpoint
-from tngexp.legacy import modernise_run
-from tngexp.training.checkpoint_io import PREVIOUS, architecture_difference
+from tngexp.model.codec import Codec
+from tngexp.model.files import read_checkpoint
+from tngexp.model.legacy import modernise_run
+from tngexp.runs.checkpoint_io import PREVIOUS, architecture_difference
+from tngexp.schema.trainer import TrainerSettings
 from tngexp.training.optimizer import MakeOptimizer, remembered
 from tngexp.training.parts import parameters_of, part_names
-from tngexp.training.settings import TrainerSettings
+from tngexp.types import CheckpointError
 
 __all__ = ["Before", "ResumeWarning", "check_resumable", "readable", "take_own_options"]
 

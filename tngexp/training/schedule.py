@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tngexp.training.settings import ScheduleSettings
+from tngexp.schema.trainer import ScheduleSettings
 
 __all__ = ["lr_factor"]
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from tngexp.codec import Codec
-from tngexp.io import CheckpointError, read_checkpoint
-from tngexp.objective import Objective, objective
+from tngexp.model.codec import Codec
+from tngexp.model.files import read_checkpoint
+from tngexp.model.objective import Objective, objective
 from tngexp.rate import VariableRate
-from tngexp.training.checkpoint_io import architecture_difference
+from tngexp.runs.checkpoint_io import architecture_difference
 from tngexp.training.parts import check_parts, inside
-from tngexp.types import ConfigError
+from tngexp.types import CheckpointError, ConfigError
 
 __all__ = ["ALL", "WarmStart", "warm_start"]
 

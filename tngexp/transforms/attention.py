@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from tngexp.transforms.blocks import AttentionGate, ResidualBlock, ResidualDown, ResidualUp
-from tngexp.transforms.layers import conv, init_weights, require_positive
+from tngexp.layers.blocks import AttentionGate, ResidualBlock, ResidualDown, ResidualUp
+from tngexp.layers.convolutions import conv, init_weights, require_positive
 from tngexp.transforms.residual import image_head
 from tngexp.types import Transform
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tngexp.transforms.blocks import DepthwiseBlock
-from tngexp.transforms.layers import init_weights, require_positive
+from tngexp.layers.blocks import DepthwiseBlock
+from tngexp.layers.convolutions import init_weights, require_positive
 from tngexp.types import Transform
 
 __all__ = ["DepthwiseTransform", "LappedHead", "LappedStem"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from tngexp.transforms.layers import GDN, conv, deconv, init_weights, require_positive
+from tngexp.layers.convolutions import GDN, conv, deconv, init_weights, require_positive
 from tngexp.types import Transform
 
 __all__ = ["GDNTransform"]

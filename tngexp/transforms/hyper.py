@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from tngexp.transforms.blocks import DepthwiseBlock
-from tngexp.transforms.layers import conv, deconv, init_weights, require_positive
+from tngexp.layers.blocks import DepthwiseBlock
+from tngexp.layers.convolutions import conv, deconv, init_weights, require_positive
 
 __all__ = ["HyperConv", "HyperDepthwise"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tngexp.transforms.blocks import ResidualBlock, ResidualDown
-from tngexp.transforms.layers import conv, init_weights, require_positive
+from tngexp.layers.blocks import ResidualBlock, ResidualDown
+from tngexp.layers.convolutions import conv, init_weights, require_positive
 from tngexp.transforms.residual import residual_synthesis
 from tngexp.types import Transform
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from tngexp.transforms.blocks import ResidualBlock, ResidualDown, ResidualUp
-from tngexp.transforms.layers import conv, init_weights, require_positive, subpixel
+from tngexp.layers.blocks import ResidualBlock, ResidualDown, ResidualUp
+from tngexp.layers.convolutions import conv, init_weights, require_positive, subpixel
 from tngexp.types import Transform
 
 __all__ = ["ResidualTransform", "image_head", "residual_synthesis"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from tngexp.training.distributed import agreed
+from tngexp.devices.distributed import agreed
 from tngexp.training.progress import Progress
 
 __all__ = ["Budget"]

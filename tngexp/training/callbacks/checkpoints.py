@@ -10,9 +10,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from tngexp.training.checkpoint_io import PREVIOUS, copy_file
-from tngexp.training.distributed import agreed
-from tngexp.training.interrupt import Interrupted, StopRequest, catch_signals
+from tngexp.devices.distributed import agreed
+from tngexp.runs.checkpoint_io import PREVIOUS, copy_file
+from tngexp.runs.interrupt import Interrupted, StopRequest, catch_signals
 
 __all__ = ["Checkpoints"]
 

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from tngexp.training.loggers import log_histogram
+from tngexp.logs.loggers import log_histogram
 from tngexp.training.module import ImageResult
 
 __all__ = ["ChannelBits"]

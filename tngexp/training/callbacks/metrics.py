@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from tngexp.training.distributed import mean_over_processes
+from tngexp.devices.distributed import mean_over_processes
 from tngexp.training.module import ImageResult, LitCodec
 
 __all__ = ["MetricsLogger", "image_scalars"]

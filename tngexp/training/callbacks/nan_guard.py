@@ -7,7 +7,7 @@ import math
 import lightning.pytorch as pl
 import torch
 
-from tngexp.training.distributed import agreed
+from tngexp.devices.distributed import agreed
 from tngexp.training.module import LitCodec, NonFiniteError
 
 __all__ = ["NaNGuard"]

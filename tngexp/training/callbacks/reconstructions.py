@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from PIL import Image
 
-from tngexp.training.loggers import log_images
+from tngexp.logs.loggers import log_images
 from tngexp.training.module import ImageResult
 from tngexp.training.pictures import comparison_row
 from tngexp.types import ConfigError

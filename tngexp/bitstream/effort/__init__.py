@@ -1,0 +1,21 @@
+"""Encoders that search: the latent of one image, refined by gradient on rate + λ·distortion."""
+
+from __future__ import annotations
+
+from tngexp.bitstream.effort.plans import EFFORTS, Plan, check_effort, plan_of
+from tngexp.bitstream.effort.refine import Progress, Refined, Region, refine
+from tngexp.bitstream.effort.tuning import TUNES, Tuning, tuning_of
+
+__all__ = [
+    "EFFORTS",
+    "TUNES",
+    "Plan",
+    "Progress",
+    "Refined",
+    "Region",
+    "Tuning",
+    "check_effort",
+    "plan_of",
+    "refine",
+    "tuning_of",
+]

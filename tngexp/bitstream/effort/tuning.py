@@ -1,0 +1,79 @@
+"""What a search minimises: the codec's own objective, or another distortion at the same trade."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from tngexp.losses import MixedLoss, MSELoss, MSSSIMLoss, RateDistortionLoss
+from tngexp.types import ConfigError
+
+__all__ = ["TUNES", "Tuning", "tuning_of"]
+
+TUNES = ("mse", "msssim", "mixed")
+
+# λ on 1 − MS-SSIM times this is λ on 255²·MSE at about the same rate (conf/loss/msssim.yaml).
+_MSE_PER_MSSSIM = 0.00078
+_LADDER = {"lmbda": 1.0, "lmbda_min": 1.0, "lmbda_max": 2.0}  # λ is the tuning's, not the loss's
+_LOSSES: dict[str, RateDistortionLoss] = {
+    "mse": MSELoss(**_LADDER),
+    "msssim": MSSSIMLoss(**_LADDER),
+    "mixed": MixedLoss(**_LADDER, msssim_weight=0.9, mse_weight=0.00009),  # as tng-mixed
+}
+
+
+class Tuning(NamedTuple):
+    """R + λ·D, R in bits per pixel."""
+
+    name: str
+    lmbda: float
+    min_side: int  # shortest side of an image that D is defined for, in pixels
+
+    def distortion(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """D of each image, (B,); images (B, 3, H, W) in [0, 1], float32."""
+        return _LOSSES[self.name].distortion(x, x_hat).total
+
+
+def tuning_of(
+    objective: Mapping[str, Any] | None, quality: float | None, tune: str | None
+) -> Tuning:
+    """What to search for with a codec that was trained for ``objective``.
+
+    Args:
+        objective: of the codec: its distortion and λ, see ``tngexp.model.objective``.
+        quality: that λ is interpolated to; None for a fixed rate.
+        tune: one of ``TUNES``; None for the codec's own distortion.
+
+    Raises:
+        ConfigError: for a codec that does not tell what it was trained for, or no such ``tune``.
+    """
+    if tune is not None and tune not in TUNES:
+        raise ConfigError(f"tune must be one of {', '.join(TUNES)}, not {tune!r}")
+    told = objective or {}
+    own, lmbda = told.get("distortion"), _lmbda(told, quality)
+    if own is None and lmbda is not None:
+        # Files of early versions tell λ alone; its two scales do not overlap.
+        own = "mse" if (told.get("lmbda_max") or lmbda) < 1 else "msssim"
+    if lmbda is None or own not in TUNES:
+        raise ConfigError(
+            "the codec's file does not tell for which λ and which of the distortions "
+            f"{', '.join(TUNES)} it was trained, so no effort above 0 knows what to search for"
+        )
+    name = tune or str(own)
+    if name == "mse" and own != "mse":
+        lmbda *= _MSE_PER_MSSSIM
+    elif name != "mse" and own == "mse":
+        lmbda /= _MSE_PER_MSSSIM
+    return Tuning(name, lmbda, _LOSSES[name].min_side)
+
+
+def _lmbda(told: Mapping[str, Any], quality: float | None) -> float | None:
+    if quality is None:
+        return told.get("lmbda")
+    low, high = told.get("lmbda_min"), told.get("lmbda_max")
+    if low is None or high is None:
+        return None
+    return float(low * math.exp(quality * math.log(high / low)))

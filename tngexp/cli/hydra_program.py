@@ -1,0 +1,232 @@
+"""What the Hydra entry points share: one clear message instead of a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TextIO
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tngexp.cli.hydra_help import asks_for_help, help_text
+from tngexp.common.configuration import CONF_DIR
+from tngexp.common.options import did_you_mean
+from tngexp.common.terminal import run_printing
+from tngexp.common.words import as_text, without_null_groups
+from tngexp.errors import ConfigError, TngexpError
+
+__all__ = ["debugging", "explain", "guarded"]
+
+
+def debugging() -> bool:
+    """Whether the user asked for tracebacks."""
+    return os.environ.get("TNGEXP_DEBUG") == "1" or _user_wants_traces
+
+
+_user_wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def guarded(entry_point: Callable[[], Any], config_name: str, about: str | None = None) -> int:
+    """Run a Hydra entry point and return its exit code, printing expected errors as one message.
+
+    ``TNGEXP_DEBUG=1`` or ``HYDRA_FULL_ERROR=1`` keep the tracebacks.
+
+    Args:
+        entry_point: takes its words from ``sys.argv``.
+        config_name: of ``conf/``.
+        about: for ``--help``, the text above what can be set.
+    """
+
+    def program() -> int:
+        if about is not None and asks_for_help(sys.argv[1:]):
+            return _explained(
+                lambda: print(help_text(config_name, about, sys.argv[1:])), config_name
+            )
+        return _explained(lambda: _checked(entry_point), config_name)
+
+    return run_printing(program)
+
+
+def _checked(entry_point: Callable[[], Any]) -> None:
+    """Refuse what an unset variable of the shell leaves behind, such as ``resume=``."""
+    for word in sys.argv[1:]:
+        if re.fullmatch(r"\+{0,2}[\w./@]+=", word):
+            name = word.strip("+=")
+            raise ConfigError(
+                f"{name}= is empty (a variable of the shell that is not set?); {name}=null is the "
+                "value of nothing"
+            )
+    sys.argv[1:] = as_text(without_null_groups(sys.argv[1:], _groups()))
+    entry_point()
+
+
+def _explained(work: Callable[[], Any], config_name: str) -> int:
+    # Without it Hydra prints its own traceback and exits before we see the exception.
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _WarningOnce()
+            work()
+    except BrokenPipeError:
+        raise
+    except (TngexpError, HydraException, OmegaConfBaseException, OSError) as error:
+        message = explain(error, config_name)
+        if message is None or debugging():
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 2))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    finally:
+        if before is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+    return 0
+
+
+class _WarningOnce:
+    """Shows each warning once for a command, however many trainings of it would give it.
+
+    Our own are for the user, who does not care which line of ours gave them.
+    """
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = f"warning: {message}\n"
+        if not category.__module__.startswith("tngexp."):
+            text = warnings.formatwarning(message, category, filename, lineno, line)
+        if text not in self._shown:
+            self._shown.add(text)
+            (file or sys.stderr).write(text)
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """One message for an error that is the user's to fix; None for any other."""
+    if isinstance(error, TngexpError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing_option(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _hydra(error, config_name)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"the disk is full{where}; free some space, or write elsewhere: hydra.run.dir=DIR"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return (
+            f"cannot write {error.filename}: {error.strerror}; run from a folder of yours, or "
+            "write elsewhere: hydra.run.dir=DIR"
+        )
+    return None
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    options = list(error.options or [])
+    if not group:
+        return f"there is no configuration called '{option}' in {CONF_DIR}"
+    listed = f" Options of {group}: {', '.join(options)}." if options else ""
+    return f"unknown option {group}={option}.{did_you_mean(option, options)}{listed}"
+
+
+def _hydra(error: Exception, config_name: str) -> str:
+    text = str(error).strip()
+    cause = error.__cause__
+    first = text.splitlines()[0] if text else type(error).__name__
+    if first.startswith("Could not override '"):
+        key = first.split("'")[1]
+        known = _known_keys(config_name)
+        if key in known:
+            return (
+                f"{key} cannot be set, because the command takes {key.partition('.')[0]} out; "
+                "leave out one of the two"
+            )
+        suggestion = did_you_mean(key, known)
+        if not suggestion and "." in key:
+            parent = key.rpartition(".")[0]
+            siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent]
+            if siblings:
+                suggestion = f" Options of {parent}: {', '.join(siblings)}."
+        elif not suggestion:
+            top = sorted({k.partition(".")[0] for k in known})
+            suggestion = f" Top-level options: {', '.join(top)}."
+        return f"unknown option {key}.{suggestion} (See all with --cfg job.)"
+    missing = re.match(r"Interpolation key '(\S+)' not found\n.*full_key: (\S+)", text, re.DOTALL)
+    if missing:
+        return f"{missing[1]} is not set, but {missing[2]} is taken from it; set both"
+    if first.startswith("Missing mandatory value: "):
+        key = first.removeprefix("Missing mandatory value: ")
+        return f"{key} is not set and has no default; give it as {key}=…"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read the override {error.override}: {first}; an override is option=value, and "
+            "values with special characters need quotes: 'option=\"value\"'"
+        )
+    if isinstance(cause, OmegaConfBaseException):
+        return f"{first} ({str(cause).splitlines()[0]})"
+    # The rest of Hydra's texts are hints about its own syntax, some of them useful.
+    return "\n  ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _known_keys(config_name: str) -> list[str]:
+    """Every key of the default configuration, and its groups."""
+    from hydra import compose, initialize_config_dir
+
+    GlobalHydra.instance().clear()
+    groups = _groups()
+    try:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            config = compose(config_name, _group_choices(groups))
+    except (HydraException, OmegaConfBaseException):
+        return groups
+    finally:
+        GlobalHydra.instance().clear()
+    return sorted({*groups, *_keys(config)})
+
+
+def _groups() -> list[str]:
+    return [entry.name for entry in CONF_DIR.iterdir() if entry.is_dir()]
+
+
+def _group_choices(groups: Iterable[str]) -> list[str]:
+    """The ``group=option`` words of the command line: they decide which keys there are."""
+    return [
+        word
+        for word in sys.argv[1:]
+        if word.partition("=")[0] in groups
+        and (CONF_DIR / word.partition("=")[0] / f"{word.partition('=')[2]}.yaml").is_file()
+    ]
+
+
+def _keys(config: DictConfig) -> list[str]:
+    plain = OmegaConf.to_container(config, resolve=False)
+    found: list[str] = []
+
+    def walk(node: Any, prefix: str) -> None:
+        if isinstance(node, Mapping):
+            for key, value in node.items():
+                name = f"{prefix}{key}"
+                found.append(name)
+                walk(value, f"{name}.")
+
+    walk(plain, "")
+    return found

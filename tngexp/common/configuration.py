@@ -1,0 +1,79 @@
+"""Where the configuration files are, and the small helpers they use.
+
+``conf/`` lies inside the package in an installed wheel and beside it in a checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+__all__ = ["CONF_DIR", "cache_folder", "register_resolvers", "slug", "swept"]
+
+
+def _find() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "conf", package.parent / "conf"):
+        if (candidate / "train.yaml").is_file():
+            return candidate
+    return package / "conf"
+
+
+CONF_DIR: Path = _find()
+
+
+def cache_folder(chosen: str | None = None) -> Path:
+    """Where results are kept that can be had again: as chosen, ``TNGEXP_CACHE``, or the usual."""
+    return Path(chosen or os.environ.get("TNGEXP_CACHE") or "~/.cache/tngexp").expanduser()
+
+
+def slug(text: object, limit: int = 100) -> str:
+    """``text`` as one readable path component: no separators, no shell characters, bounded length.
+
+    Override strings become folder names; a value such as ``data.root=../photos`` must not climb
+    out of the sweep folder, and file systems stop at 255 bytes.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_.,=+-]+", "_", str(text)).strip("._")
+    return safe[:limit] or "default"
+
+
+def swept(
+    overrides: Iterable[str],
+    command_line: Sequence[str] | None = None,
+    params: Iterable[str] = (),
+) -> str:
+    """What tells a job of a sweep from its siblings: ``loss.lmbda=2.4`` of all its ``overrides``.
+
+    A key is swept where the command line gives it several values, or ``params``, the keys of
+    ``hydra.sweeper.params``, has it; when that cannot be told (a
+    sweeper may bring its own), all overrides are named.
+    """
+    words = sys.argv[1:] if command_line is None else command_line
+    varied = set(params) | {
+        key
+        for key, _, value in (word.partition("=") for word in words)
+        # a,b,c or range(…), choice(…), glob(…); a comma inside of [a,b] is one value
+        if "," in re.sub(r"[\[{(][^\]})]*[\]})]", "", value) or re.match(r"\w+\(", value)
+    }
+    given = list(overrides)
+    return slug(",".join([o for o in given if o.partition("=")[0] in varied] or given))
+
+
+def register_resolvers() -> None:
+    """Make ``${slug:…}`` and its like available to the YAML files. Safe to call twice."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    OmegaConf.register_new_resolver(
+        "swept", lambda job, params=None: swept(job, params=params or ()), replace=True
+    )
+    OmegaConf.register_new_resolver("gpus_per_job", _gpus_per_job, replace=True)
+
+
+def _gpus_per_job() -> int:
+    import torch
+
+    return int(torch.cuda.is_available())

@@ -1,0 +1,1 @@
+"""Accelerators, processes, memory and precision."""

@@ -1,0 +1,1 @@
+"""Layers that transforms and priors are made of."""

@@ -1,0 +1,161 @@
+"""Evaluations and comparisons in W&B: tables, RD charts, pictures, and figures to sort runs by.
+
+Other loggers get nothing: the files that evaluating and comparing leave hold all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from tngexp.logs.loggers import finish, log_config, log_lines, make_logger, readable
+from tngexp.metrics.curves import QUALITY_METRICS, Curve
+from tngexp.report.table import Table
+
+__all__ = [
+    "log_curves",
+    "log_pictures",
+    "log_points",
+    "log_records",
+    "log_table",
+    "log_trace",
+    "run_logger",
+]
+
+
+@contextmanager
+def run_logger(
+    config: Mapping[str, Any], folder: Path, name: str, group: str | None, job: str
+) -> Iterator[Logger | None]:
+    """A W&B run of its own that ends with the block; None for other loggers.
+
+    Args:
+        config: with the logger's configuration under ``logger``; all of it is recorded.
+        folder: where an offline run is written.
+        name: shown name of the run.
+        group: W&B group.
+        job: W&B job type.
+    """
+    if (config.get("logger") or {}).get("name") != "wandb":  # a group may be taken out, ~logger
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = make_logger(config["logger"], folder, name, group, job)
+    assert logger is not None
+    failed = True
+    try:
+        log_config(logger, config)
+        yield logger
+        failed = False
+    finally:
+        finish(logger, failed)
+
+
+def log_records(logger: Logger | None, key: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """The records of single images as a table."""
+    if not isinstance(logger, WandbLogger) or not records:
+        return
+    flat = [
+        {name: value for name, value in record.items() if not isinstance(value, Mapping)}
+        | {f"metrics.{name}": value for name, value in record["metrics"].items()}
+        for record in records
+    ]
+    columns = list(dict.fromkeys(name for record in flat for name in record))
+    rows = [[readable(record.get(c)) for c in columns] for record in flat]
+    logger.log_table(key, columns, rows)
+
+
+def log_table(logger: Logger | None, table: Table) -> None:
+    """A table of a comparison; numbers stay numbers, so that W&B can sort by them."""
+    if isinstance(logger, WandbLogger) and table.rows:
+        # A column of a W&B table has one type: numbers where every cell has one.
+        numeric = [
+            all(isinstance(row[i].value, float | int | None) for row in table.rows)
+            and any(row[i].value is not None for row in table.rows)
+            for i in range(len(table.columns))
+        ]
+        logger.log_table(
+            f"comparison/{table.key}",
+            [column.label for column in table.columns],
+            [
+                [
+                    c.value if is_number else readable(c.text)
+                    for c, is_number in zip(row, numeric, strict=True)
+                ]
+                for row in table.rows
+            ],
+        )
+
+
+def log_curves(logger: Logger | None, curves: Sequence[Curve]) -> None:
+    """RD curves, all in one chart for each metric."""
+    if not isinstance(logger, WandbLogger):
+        return
+    for metric, label in QUALITY_METRICS.items():
+        lines = {}
+        for curve in curves:
+            known = [(p.bpp, y) for p in curve.points if (y := getattr(p, metric)) is not None]
+            if known:
+                xs, ys = zip(*known, strict=True)
+                lines[curve.label] = (xs, ys)
+        if lines:
+            log_lines(logger, f"rd/chart_{metric}", lines, f"{label} against bpp", "bpp")
+
+
+def log_points(
+    logger: Logger | None, curve: Curve, bd_rates: Mapping[str, float | None] | None = None
+) -> None:
+    """One codec's curve as W&B's own metrics, so that its charts show a group's runs together.
+
+    The x axis of every ``rd/…`` chart is ``rd/bpp``. The run's summary gets ``bpp``, ``psnr_db``
+    and ``ms_ssim`` of the point in the middle, and the BD-rates: what W&B's table sorts runs by.
+
+    Args:
+        logger: of a run about this codec.
+        curve: the codec's.
+        bd_rates: name → % against a reference; None for a refused one, which is left out.
+    """
+    if not isinstance(logger, WandbLogger):
+        return
+    run = logger.experiment
+    run.define_metric("rd/bpp", hidden=True)
+    run.define_metric("rd/*", step_metric="rd/bpp")
+    for point in curve.points:
+        run.log(_named("rd/", point))
+    summary = _named("", curve.points[len(curve.points) // 2])
+    summary.update({k: v for k, v in (bd_rates or {}).items() if v is not None})
+    run.summary.update(summary)
+
+
+def log_trace(
+    logger: Logger | None, steps: Sequence[int], losses: Sequence[Sequence[float]]
+) -> None:
+    """Validation losses of one variant's seeds, at the steps they have in common, and their mean.
+
+    Args:
+        logger: of a run about this variant.
+        steps: of the validations.
+        losses: one list a seed.
+    """
+    if not isinstance(logger, WandbLogger):
+        return
+    for step, values in zip(steps, zip(*losses, strict=True), strict=True):
+        figures = {f"screen/seed{seed}": value for seed, value in enumerate(values)}
+        logger.log_metrics({"screen/loss": sum(values) / len(values), **figures}, step)
+
+
+def log_pictures(logger: Logger | None, pictures: Mapping[str, Path]) -> None:
+    """Picture files under the names given."""
+    if isinstance(logger, WandbLogger):
+        for name, path in pictures.items():
+            logger.log_image(f"comparison/{name}", [str(path)])
+
+
+def _named(prefix: str, point: Any) -> dict[str, float]:
+    values = {"bpp": point.bpp, "psnr_db": point.psnr_db, "ms_ssim": point.ms_ssim}
+    values["ms_ssim_db"] = point.ms_ssim_db
+    return {f"{prefix}{name}": value for name, value in values.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What a configuration may contain: names, types and ranges."""
