@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # The main job on embedded data; training proper stops after five minutes at the latest.
 train: env
-	$(BIN)/python -m tngexp.train model=gmm loss=msssim experiment=new_prior trainer.max_steps=600 trainer.max_minutes=5
+	$(BIN)/python -m tngexp.train model=gmm loss=msssim experiment=new_prior trainer.max_steps=600 trainer.max_time={minutes:5}
 
 test: env
 	$(BIN)/ruff check .

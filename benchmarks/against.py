@@ -30,7 +30,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 import tngexp
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
+from tngexp.schema.store import register_config
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.io import save
@@ -41,7 +42,7 @@ from tngexp.devices.precision import resolve_precision
 model, repeats = sys.argv[1], int(sys.argv[2])
 keep_freed_memory()
 torch.manual_seed(0)
-register_resolvers()
+register_config()
 with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
     config = compose("train", [f"model={model}", "loss=mse"])
 OmegaConf.set_struct(config, False)

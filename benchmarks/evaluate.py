@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.datasets.images import Photo
 from tngexp.evaluation import photos_to_measure
 from tngexp.evaluation.evaluate import evaluate
 from tngexp.io import load
 from tngexp.model.codec import Codec
 from tngexp.priors import Count
+from tngexp.schema.store import register_config
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("photos", type=Path)
     arguments = parser.parse_args()
-    register_resolvers()
+    register_config()
     from hydra import compose, initialize_config_dir
 
     with (

@@ -25,11 +25,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.devices.allocator import keep_freed_memory
 from tngexp.devices.precision import resolve_precision
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
+from tngexp.schema.store import register_config
 from tngexp.training.engine import codec_config
 
 CONVOLUTION = ("convolution", "addmm", "matmul", "bmm")
@@ -87,7 +88,7 @@ def make_step(
     loss_name: str, batch: int, crop: int, overrides: Sequence[str] = (), ranks: int = 1
 ) -> Callable[[], None]:
     """One optimizer step on noise, as the engine takes it; averaged over ``ranks`` processes."""
-    register_resolvers()
+    register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", ["model=tng", f"loss={loss_name}", *overrides])
     OmegaConf.set_struct(config, False)

@@ -29,12 +29,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.devices.allocator import keep_freed_memory, return_freed_memory
 from tngexp.devices.hardware import multiplies_bf16
 from tngexp.devices.precision import resolve_precision
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
+from tngexp.schema.store import register_config
 from tngexp.training.engine import codec_config
 
 __all__ = ["compressai_step", "main", "our_step"]
@@ -45,7 +46,7 @@ Step = Callable[[Tensor], Tensor]
 
 def our_step(N: int, M: int, precision: str, device: torch.device) -> Step:
     """Forward, backward, clipping and optimizer as :class:`tngexp.training.module.LitCodec`."""
-    register_resolvers()
+    register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         chosen = ["model=hyperprior", "loss=mse", f"encoder.N={N}", f"encoder.M={M}"]
         config: Any = OmegaConf.to_container(compose("train", chosen).copy(), resolve=False)
@@ -56,11 +57,11 @@ def our_step(N: int, M: int, precision: str, device: torch.device) -> Step:
     codec.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     loss = build(config["loss"], trusted=True)
     parameters = [p for p in codec.parameters() if p.requires_grad]
-    options = {k: v for k, v in config["optimizer"].items() if k not in ("_target_", "schedule")}
+    options = {k: v for k, v in config["optimizer"].items() if k != "_target_"}
     optimizer = getattr(torch.optim, config["optimizer"]["_target_"].rpartition(".")[2])(
         parameters, **options
     )
-    clip = config["trainer"]["clip"]
+    clip = config["trainer"]["gradient_clip_val"]
 
     def step(batch: Tensor) -> Tensor:
         x = (batch.float() / 255).to(memory_format=torch.channels_last)

@@ -14,12 +14,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from support import options
 
-from tngexp.common.configuration import CONF_DIR, register_resolvers, slug, swept
+from tngexp.common.configuration import CONF_DIR, slug, swept
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
-from tngexp.schema.trainer import TrainerSettings
+from tngexp.schema.store import register_config
+from tngexp.schema.trainer import TrainerConf
 from tngexp.training.engine import _callbacks, codec_config
-from tngexp.training.optimizer import make_optimizer
+from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.types import CodecOutput
 
 SMALL = ["encoder.N=8", "encoder.M=12"]
@@ -28,7 +29,7 @@ CODEC_GROUPS = ("model", "encoder", "hyper", "quantizer", "prior", "rate", "loss
 
 
 def plain(*overrides: str) -> dict[str, Any]:
-    register_resolvers()
+    register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", list(overrides))
     OmegaConf.set_struct(config, False)
@@ -54,10 +55,11 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
     loss = build(config["loss"], trusted=True)
     assert loss.min_side <= config["data"]["crop"] or option == "smoke"
     build(config["data"], trusted=True)
-    assert _callbacks(config["callbacks"])
-    make, _ = make_optimizer(config["optimizer"])
+    _callbacks(config["callbacks"])
+    make = make_optimizer(config["optimizer"])
+    make_scheduler(config["scheduler"])
     assert make([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] > 0
-    TrainerSettings.from_config(config["trainer"])
+    TrainerConf.from_config(config["trainer"])
 
 
 @pytest.mark.parametrize("model", options("model"))

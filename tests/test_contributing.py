@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 FILE = re.compile(r"Save this as `([^`]+)`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 TINY = (
     "encoder.N=8 encoder.M=12 data.crop=64 data.batch_size=2 data.leaves=2 data.val_images=1 "
-    "data.val_crop=64 data.num_workers=0 loss=mse trainer.max_steps=2 trainer.val_every=2 "
-    "trainer.accelerator=cpu trainer.progress=false logger=none callbacks=minimal"
+    "data.val_crop=64 data.num_workers=0 loss=mse trainer.max_steps=2 trainer.val_check_interval=2 "
+    "trainer.accelerator=cpu trainer.enable_progress_bar=false logger=none callbacks=minimal"
 )
 
 

@@ -14,15 +14,16 @@ import wandb
 from omegaconf import OmegaConf
 from support import CONF, codec_config
 
-from tngexp.evaluation import compare
 from tngexp.cli.hydra_help import asks_for_help, help_text
-from tngexp.logs.loggers import finish, make_logger, readable
+from tngexp.evaluation import compare
+from tngexp.logs.loggers import finish, make_loggers, readable
 from tngexp.metrics.curves import Curve, RDPoint
 from tngexp.report.html import write_report
 from tngexp.report.plots import save_plots
 from tngexp.report.table import Cell, Column, Table
 from tngexp.types import ConfigError
 
+WANDB = "tngexp.logs.loggers.OfflineWandb"
 HYDRA = ("train", "evaluate", "compare", "screen", "complexity")
 OTHERS = ("cli.main", "compress", "decompress", "interop", "datasets.pack")
 
@@ -146,11 +147,11 @@ def test_loggers_are_given_valid_text(tmp_path: Path, monkeypatch: pytest.Monkey
         return start(**options)
 
     monkeypatch.setattr("wandb.init", init)
-    logger = make_logger({"name": "wandb", "mode": "disabled"}, tmp_path, ODD, ODD)
+    (logger,) = make_loggers({"_target_": WANDB, "mode": "disabled"}, tmp_path, ODD, ODD)
     assert logger is not None
     assert words == ["x", "data.root=" + ODD.replace("\udce9", "\\xe9")]
     finish(logger)
     assert sys.argv == ["x", f"data.root={ODD}"]
     with pytest.raises(ConfigError, match="not UTF-8"):
-        make_logger({"name": "wandb", "mode": "offline"}, tmp_path / "x\udcff", "a", None)
+        make_loggers({"_target_": WANDB, "mode": "offline"}, tmp_path / "x\udcff", "a", None)
     assert not (tmp_path / "x\udcff").exists()

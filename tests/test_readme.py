@@ -10,7 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from tngexp.cli.screen import _quoted
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
+from tngexp.schema.store import register_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,7 +43,7 @@ def test_training_commands_compose(command: str) -> None:
     overrides = [word for word in words if "=" in word and not word.startswith("-")]
     if sweep:  # the first value of each; options and numbers compose alike
         overrides = [re.sub(r"=([^,\[]*),.*", r"=\1", word) for word in overrides]
-    register_resolvers()
+    register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", overrides)
     assert {"encoder", "quantizer", "prior", "rate", "loss"} <= config.keys()
@@ -53,7 +54,7 @@ def test_commands_of_other_programs_compose(program: str) -> None:
     prefix = f"python -m tngexp.{program} "
     found = [line for page in PAGES for line in lines(page) if line.startswith(prefix)]
     assert found
-    register_resolvers()
+    register_config()
     for line in found:
         words = shlex.split(line.removeprefix(prefix), comments=True)
         if program == "screen":

@@ -92,7 +92,7 @@ def test_a_metric_that_nobody_has_gets_no_plot(tmp_path: Path) -> None:
 
 
 def test_a_long_name_leaves_room_for_the_axes(tmp_path: Path) -> None:
-    long = replace(CURVES[1], label="gmm-mse-" + "optimizer.schedule.warmup=1-" * 12)
+    long = replace(CURVES[1], label="gmm-mse-" + "scheduler.warmup=1-" * 12)
     (path, *_) = save_plots([long], tmp_path, "title", formats=("svg",))
     assert "gmm-mse-" in path.read_text(encoding="utf-8")  # and no warning, an error here
 

@@ -15,7 +15,7 @@ from tngexp.studies.screen_runs import Trace
 def test_long_names_stay_inside_the_figure_and_off_the_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = "+".join(f"optimizer.schedule.option_{k}=0.{k}" for k in range(9))
+    long = "+".join(f"scheduler.option_{k}=0.{k}" for k in range(9))
     traces = {
         "base" if k == 0 else f"{long}+k={k}": [
             Trace([10, 20], [5.0 + k / 9 + seed / 50, 3.0], 1.0, 9) for seed in range(2)

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from tngexp.cli.train import main
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
+from tngexp.schema.store import register_config
 from tngexp.training.train import TrainResult, train
 
 TINY = [
@@ -30,10 +31,10 @@ TINY = [
     "data.val_crop=64",
     "logger=none",
     "trainer.max_steps=2",
-    "trainer.val_every=2",
-    "trainer.log_every=1",
-    "trainer.progress=false",
-    "optimizer.schedule.warmup=1",
+    "trainer.val_check_interval=2",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "scheduler.warmup=1",
     "report=none",
 ]
 
@@ -85,9 +86,13 @@ def configure(tiny: list[str]) -> Callable[..., DictConfig]:
     """Compose conf/train.yaml with the tiny defaults and further overrides."""
 
     def configure(*overrides: str) -> DictConfig:
-        register_resolvers()
+        register_config()
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return compose("train", [*tiny, *overrides])
+            chosen = tuple(
+                f"{w.partition('=')[0]}." for w in overrides if w.startswith("scheduler=")
+            )
+            kept = [word for word in tiny if not (chosen and word.startswith(chosen))]
+            return compose("train", [*kept, *overrides])
 
     return configure
 

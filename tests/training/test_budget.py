@@ -1,4 +1,4 @@
-"""trainer.max_minutes is a budget: what follows the run's progress ends when the time does."""
+"""trainer.max_time is a budget: what follows the run's progress ends when the time does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import timer
 from rich.console import Console
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -18,17 +19,15 @@ from tngexp.quantizers.base import Quantizer
 from tngexp.quantizers.soft_round import SoftRound
 from tngexp.runs.interrupt import Interrupted, StopRequest
 from tngexp.runs.summary import print_summary
-from tngexp.training import progress
 from tngexp.training.callbacks import budget
-from tngexp.training.callbacks.budget import Budget
+from tngexp.training.callbacks.budget import Budget, time_share
 from tngexp.training.module import LitCodec
-from tngexp.training.progress import Progress
 from tngexp.training.train import TrainResult
 
 Run = Callable[..., TrainResult]
 OPTIONS = [
-    "quantizer=soft_round", "trainer.precision=32-true", "trainer.val_every=100",
-    "optimizer.schedule.decay_start=0.5",
+    "quantizer=soft_round", "trainer.precision=32-true", "trainer.val_check_interval=100",
+    "scheduler.decay_start=0.5",
 ]  # fmt: skip
 
 
@@ -43,7 +42,7 @@ class Seen(NamedTuple):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that only the budget reads: a step takes a minute, a validation image 15 s."""
     now = [1000.0]
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(timer, "time", SimpleNamespace(monotonic=lambda: now[0]))
     for name, seconds in (("training_step", 60.0), ("validation_step", 15.0)):
         original = getattr(LitCodec, name)
 
@@ -85,17 +84,17 @@ def of_one_run(run: Run, seen: Seen, *words: str, **rest: Any) -> tuple[TrainRes
 def test_schedules_follow_the_time_where_it_runs_out_first(run: Run, seen: Seen) -> None:
     short, by_steps = of_one_run(run, seen, "trainer.max_steps=8", name="steps")
     timed, by_time = of_one_run(
-        run, seen, "trainer.max_steps=1000", "trainer.max_minutes=8", name="time"
+        run, seen, "trainer.max_steps=1000", "trainer.max_time={minutes:8}", name="time"
     )
     assert (short.steps, short.time_limit) == (8, None)
-    assert (timed.steps, timed.time_limit) == (8, 8)
+    assert (timed.steps, timed.time_limit) == (8, 480)
     assert by_time.lr == pytest.approx(by_steps.lr)
     assert by_time.annealed == pytest.approx(by_steps.annealed)
     assert by_time.lr[-1] < 0.2 * max(by_time.lr)  # decayed
     assert by_time.annealed[-1] > 0.95
     # And the steps decide where they run out first.
     _, unlimited = of_one_run(
-        run, seen, "trainer.max_steps=8", "trainer.max_minutes=1000", name="both"
+        run, seen, "trainer.max_steps=8", "trainer.max_time={minutes:1000}", name="both"
     )
     assert unlimited == by_steps
 
@@ -103,7 +102,11 @@ def test_schedules_follow_the_time_where_it_runs_out_first(run: Run, seen: Seen)
 def test_validations_use_up_the_time_as_well(run: Run, seen: Seen) -> None:
     # Two photos of 15 s: a minute and a half a step.
     result, found = of_one_run(
-        run, seen, "trainer.max_steps=1000", "trainer.max_minutes=6", "trainer.val_every=1"
+        run,
+        seen,
+        "trainer.max_steps=1000",
+        "trainer.max_time={minutes:6}",
+        "trainer.val_check_interval=1",
     )
     assert result.steps == 4
     assert found.annealed == pytest.approx([0, 1.5 / 5.4, 3 / 5.4, 4.5 / 5.4])
@@ -112,7 +115,11 @@ def test_validations_use_up_the_time_as_well(run: Run, seen: Seen) -> None:
 def test_an_interrupted_run_follows_the_schedules_of_an_undisturbed_one(
     run: Run, seen: Seen, monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
-    words = ["trainer.max_steps=1000", "trainer.max_minutes=9", "trainer.val_every=2"]
+    words = [
+        "trainer.max_steps=1000",
+        "trainer.max_time={minutes:9}",
+        "trainer.val_check_interval=2",
+    ]
     whole, expected = of_one_run(run, seen, *words, name="whole")
     stop, start = StopRequest(), LitCodec.on_train_batch_start
 
@@ -138,42 +145,49 @@ def test_an_interrupted_run_follows_the_schedules_of_an_undisturbed_one(
 
 
 def test_a_run_that_has_used_its_time_says_how_to_train_on(run: Run) -> None:
-    part = run(*OPTIONS, "trainer.max_steps=6", "trainer.max_minutes=3", name="part")
+    part = run(*OPTIONS, "trainer.max_steps=6", "trainer.max_time={minutes:3}", name="part")
     last = torch.load(part.last, weights_only=True)
     assert last["global_step"] == 3  # validated and saved, whatever val_every is
     assert part.picture is not None
     console = Console(width=80, record=True, file=io.StringIO())
     print_summary(part, "name", console)
     text = console.export_text()
-    assert "trainer.max_minutes=3 at step 3 of 6" in text.replace("\n", " ")
-    assert f"resume={part.last} trainer.max_minutes=6" in text
+    assert "trainer.max_time={minutes:3} at step 3 of 6" in text.replace("\n", " ")
+    assert f"resume={part.last} trainer.max_time={{minutes:6}}" in text
 
     words = ["trainer.max_steps=6", f"resume={part.last}"]
-    with pytest.raises(CheckpointError, match=r"has used 3\.5 minutes .* trainer.max_minutes=6"):
-        run(*OPTIONS, *words, "trainer.max_minutes=3", name="rest")
-    rest = run(*OPTIONS, *words, "trainer.max_minutes=5", name="rest")
-    assert (rest.steps, rest.time_limit) == (5, 5)
+    with pytest.raises(
+        CheckpointError, match=r"has used 3\.5 minutes .* trainer.max_time={minutes:6}"
+    ):
+        run(*OPTIONS, *words, "trainer.max_time={minutes:3}", name="rest")
+    rest = run(*OPTIONS, *words, "trainer.max_time={minutes:5}", name="rest")
+    assert (rest.steps, rest.time_limit) == (5, 300)
 
 
 def test_a_checkpoint_of_an_earlier_version_has_used_no_time(run: Run) -> None:
     first = run(*OPTIONS, "trainer.max_steps=2", name="first")
     content = torch.load(first.last, weights_only=True)
     del content["tngexp"]["seconds"]
+    content["callbacks"].pop("Budget")
     # Such a one has the state of torch's scheduler.
     content["lr_schedulers"] = [{"base_lrs": [1.0], "last_epoch": 2, "lr_lambdas": [None]}]
     torch.save(content, first.last)
-    words = ["trainer.max_steps=9", "trainer.max_minutes=3", f"resume={first.last}"]
+    words = ["trainer.max_steps=9", "trainer.max_time={minutes:3}", f"resume={first.last}"]
     assert run(*OPTIONS, *words, name="rest").steps == 5
 
 
 def test_reaching_max_steps_is_not_reaching_the_time_limit(run: Run) -> None:
-    result = run("trainer.max_steps=2", "trainer.max_minutes=2")
+    result = run("trainer.max_steps=2", "trainer.max_time={minutes:2}")
     assert (result.steps, result.time_limit) == (2, None)
 
 
 def test_accumulated_steps_are_finished(run: Run, seen: Seen) -> None:
     result, found = of_one_run(
-        run, seen, "trainer.max_steps=4", "trainer.accumulate=2", "trainer.max_minutes=3"
+        run,
+        seen,
+        "trainer.max_steps=4",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.max_time={minutes:3}",
     )
     assert result.steps == 2
     # One value within a step, whatever the clock says in the middle of it.
@@ -181,21 +195,26 @@ def test_accumulated_steps_are_finished(run: Run, seen: Seen) -> None:
 
 
 def test_processes_go_by_one_clock(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
-    own = Progress(max_steps=10, max_minutes=10)
-    callback, trainer = (
-        Budget(own),
-        SimpleNamespace(global_step=1, max_steps=10, accumulate_grad_batches=1, should_stop=False),
+    callback = Budget(600.0)
+    trainer: Any = SimpleNamespace(
+        global_step=1, max_steps=10, accumulate_grad_batches=1, should_stop=False,
+        callbacks=[callback],
+    )  # fmt: skip
+    other = [0.9]  # share of another process's time
+    scale = {time_share: 1e9, Budget: 600 * 1e6}
+    asked: list[Any] = [time_share]
+    monkeypatch.setattr(
+        budget, "agreed", lambda _, number: max(number, round(scale[asked[0]] * other[0]))
     )
-    slowest = 9 * 60  # of another process
-    monkeypatch.setattr(budget, "agreed", lambda _, number: max(number, round(1e6 * slowest)))
-    callback.on_train_start(trainer, None)  # type: ignore[arg-type]
+    lit: Any = None
+    callback.on_train_start(trainer, lit)
     clock[0] += 60
-    callback.on_train_batch_start(trainer, None, None, 0)  # type: ignore[arg-type]
-    assert own.fraction == pytest.approx(0.9)
-    callback.on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
+    assert time_share(trainer) == pytest.approx(0.9)
+    asked[0] = Budget
+    callback.on_train_batch_end(trainer, lit, None, None, 0)
     assert not trainer.should_stop
-    slowest = 10 * 60
-    callback.on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
+    other[0] = 1.0
+    callback.on_train_batch_end(trainer, lit, None, None, 0)
     assert trainer.should_stop
 
 
@@ -203,7 +222,7 @@ def test_command_line_ends_with_zero(
     tiny: list[str], tmp_path: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = main(
-        [*tiny, "trainer.max_steps=5", "trainer.max_minutes=1", f"hydra.run.dir={tmp_path}"]
+        [*tiny, "trainer.max_steps=5", "trainer.max_time={minutes:1}", f"hydra.run.dir={tmp_path}"]
     )
     assert code == 0
     assert "step 1 of 5" in capfd.readouterr().out
@@ -213,6 +232,6 @@ def test_command_line_ends_with_zero(
 def test_impossible_limits_are_refused(
     tiny: list[str], tmp_path: Any, capfd: pytest.CaptureFixture[str], minutes: str
 ) -> None:
-    code = main([*tiny, f"trainer.max_minutes={minutes}", f"hydra.run.dir={tmp_path}"])
+    code = main([*tiny, f"trainer.max_time={{minutes:{minutes}}}", f"hydra.run.dir={tmp_path}"])
     assert code == 2
-    assert "trainer.max_minutes" in capfd.readouterr().err
+    assert "trainer.max_time" in capfd.readouterr().err

@@ -16,7 +16,7 @@ import torch
 from tngexp.cli.train import main
 from tngexp.devices.distributed import processes
 from tngexp.runs.interrupt import Interrupted, StopRequest
-from tngexp.schema.trainer import TrainerSettings
+from tngexp.schema.trainer import TrainerConf
 from tngexp.training.train import TrainResult
 from tngexp.types import ConfigError
 
@@ -41,7 +41,7 @@ def _weights(result: TrainResult) -> torch.Tensor:
 def test_two_processes_are_one_with_the_same_global_batch(
     run: Callable[..., TrainResult],
 ) -> None:
-    steps = ["trainer.max_steps=4", "trainer.val_every=2", "callbacks.ema.decay=0.5"]
+    steps = ["trainer.max_steps=4", "trainer.val_check_interval=2", "callbacks.ema.decay=0.5"]
     one = run(*EXACT, *steps, "data.batch_size=4", "trainer.accelerator=cpu", name="one")
     two = run(*TWO, *EXACT, *steps, "data.batch_size=2", name="two")
     for column in ("train/loss", "train/psnr", "train/grad_norm", "val/loss", "val/psnr"):
@@ -114,8 +114,8 @@ def test_a_sweep_in_one_process_is_refused(
     assert "hydra/launcher=joblib" in capsys.readouterr().err
 
 
-def _settings(**values: object) -> TrainerSettings:
-    return TrainerSettings.from_config({"max_steps": 1, "val_every": 1, **values})
+def _settings(**values: object) -> TrainerConf:
+    return TrainerConf.from_config({"max_steps": 1, "val_check_interval": 1, **values})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,6 @@ def _settings(**values: object) -> TrainerSettings:
     [
         ({}, {"num_nodes": 2}, "torchrun"),
         ({}, {"devices": 0}, "trainer.devices=0"),
-        ({}, {"strategy": "fsdp"}, "trainer.strategy='fsdp'"),
         (
             {"SLURM_NTASKS": "4", "SLURM_PROCID": "1", "SLURM_NTASKS_PER_NODE": "4"},
             {"devices": 2},

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from tngexp.io import CheckpointError, load
+from tngexp.runs import checkpoint_io
 from tngexp.runs.interrupt import StopRequest
-from tngexp.training import checkpoint_io
 from tngexp.training.module import LitCodec, NonFiniteError
 from tngexp.training.train import TrainResult
 
@@ -65,11 +65,11 @@ Command = Callable[..., tuple[int, str]]
         (["freeze=[prior,quantizer]"], ["freeze: quantizer has no parameters", "leave it out"]),
         (["freeze=[transform,prior]"], ["nothing to train", "leave out one of transform, prior"]),
         (["trainer.max_steps=0"], ["trainer.max_steps=0", "at least 1"]),
-        (["trainer.precision=bf16"], ["trainer.precision='bf16'", "bf16-mixed"]),
+        (["trainer.precision=bf61"], ["trainer.precision='bf61'", "Did you mean 'bf16'"]),
         (["optimizer._target_=torch.optim.Adm"], ["torch.optim.Adm", "does not exist"]),
         (["optimizer.lr=0"], ["optimizer.lr=0 must be above 0"]),
-        (["optimizer.schedule.shape=step"], ["schedule.shape", "cosine, linear"]),
-        (["logger.name=wand"], ["logger.name='wand'", "Did you mean 'wandb'?"]),
+        (["scheduler.shape=step"], ["scheduler.shape", "cosine, linear"]),
+        (["logger=wand"], ["logger=wand", "Did you mean 'wandb'?"]),
         (["callbacks.ema.decay=2"], ["callbacks.ema.decay=2", "callbacks.ema=null"]),
         (["seed=-1"], ["seed=-1"]),
         (["loss.lmbda=[1"], ["loss.lmbda=[1"]),
@@ -154,7 +154,7 @@ def test_full_disk_keeps_the_previous_checkpoint(
 
     monkeypatch.setattr(checkpoint_io.torch, "save", full)
     with pytest.raises(CheckpointError) as info:
-        run("trainer.max_steps=4", "trainer.val_every=2")
+        run("trainer.max_steps=4", "trainer.val_check_interval=2")
     last = tmp_path / "run/checkpoints/last.ckpt"
     assert "disk is full" in str(info.value)
     assert "previous one is intact" in str(info.value)
@@ -190,7 +190,7 @@ def test_nan_loss_stops_and_keeps_the_checkpoint(
 
     monkeypatch.setattr(LitCodec, "training_step", poisoned)
     with pytest.raises(NonFiniteError, match="at step 4"):
-        run("trainer.max_steps=6", "trainer.val_every=2")
+        run("trainer.max_steps=6", "trainer.val_check_interval=2")
     last = tmp_path / "run/checkpoints/last.ckpt"
     checkpoint = torch.load(last, weights_only=True)
     assert checkpoint["global_step"] == 2
@@ -208,7 +208,7 @@ def test_nan_gradient_of_an_early_micro_batch_stops_too(
 
     monkeypatch.setattr(LitCodec, "training_step", poisoned)
     with pytest.raises(NonFiniteError, match="gradient's norm is nan at step 1"):
-        run("trainer.accumulate=2")
+        run("trainer.accumulate_grad_batches=2")
 
 
 def test_nan_through_the_command_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,9 @@ def test_interrupt_through_the_command_line(
 
     monkeypatch.setattr(LitCodec, "on_train_batch_start", interrupted)
     before = signal.getsignal(signum)
-    code, err = command("trainer.max_steps=50", "trainer.val_every=50", "trainer.accumulate=2")
+    code, err = command(
+        "trainer.max_steps=50", "trainer.val_check_interval=50", "trainer.accumulate_grad_batches=2"
+    )
     assert code == 128 + signum
     assert f"stopped at step 3 by {signum.name}" in err
     assert "Continue with: python -m tngexp.train" in err

@@ -34,10 +34,10 @@ def command(tiny: list[str], folder: Path) -> list[str]:
         *(
             word
             for word in tiny
-            if not word.startswith(("trainer.max_steps=", "trainer.val_every="))
+            if not word.startswith(("trainer.max_steps=", "trainer.val_check_interval="))
         ),
         f"trainer.max_steps={STEPS}",
-        f"trainer.val_every={EVERY}",
+        f"trainer.val_check_interval={EVERY}",
         "+sweep=lambda_mse",
         f"loss.lmbda={values}",
         f"hydra.sweep.dir={folder}",

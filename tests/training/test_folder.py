@@ -53,7 +53,7 @@ def test_a_run_that_continues_another_one_respects_the_folder(run: Run) -> None:
 
 
 def test_an_earlier_step_does_not_replace_a_later_one(run: Run) -> None:
-    words = ["trainer.max_steps=4", "trainer.val_every=2"]
+    words = ["trainer.max_steps=4", "trainer.val_check_interval=2"]
     first = run(*words)
     earlier = first.last.with_name("previous.ckpt")
     assert torch.load(earlier, weights_only=True)["global_step"] == 2

@@ -17,9 +17,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.evaluation.complexity import details
 from tngexp.io import load
+from tngexp.schema.store import register_config
 from tngexp.training.limit import TooComplexError, decoder_kmac
 from tngexp.training.train import TrainResult
 
@@ -95,7 +96,7 @@ def test_one_model_on_two_devices_in_a_launched_job(tiny: list[str], tmp_path: P
 def test_a_preempted_job_saves_requeues_and_goes_on(tiny: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     words = ["hydra/launcher=submitit_local", "loss.lmbda=0.01", f"hydra.sweep.dir={folder}"]
-    steps = ["trainer.max_steps=400", "trainer.val_every=100"]
+    steps = ["trainer.max_steps=400", "trainer.val_check_interval=100"]
     process = _sweep(*words, *tiny, *steps, wait=False)
     try:
         deadline = time.monotonic() + 90
@@ -125,7 +126,7 @@ def test_the_slurm_script_asks_for_a_gpu_a_signal_and_a_requeue(
     srun = tmp_path / "srun"  # submitit looks for it, no more
     srun.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    register_resolvers()
+    register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose(
             "train",

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 from support import key_of, wandb_records
 
-from tngexp.logs.loggers import make_logger
+from tngexp.logs.loggers import make_loggers
 from tngexp.runs.git import git_state
 from tngexp.training.train import TrainResult
 from tngexp.types import ConfigError
@@ -22,6 +22,8 @@ TRAIN = {
     "images_per_s",
 }  # fmt: skip
 VAL = {"loss", "bpp", "y_bpp", "z_bpp", "distortion", "psnr", "ms_ssim", "lmbda"}
+
+WANDB = "tngexp.logs.loggers.OfflineWandb"
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +148,7 @@ def test_failed_run_is_marked_as_failed(
 
 def test_online_without_account_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="wandb login"):
-        make_logger({"name": "wandb", "mode": "online"}, tmp_path, "name", None)
+        make_loggers({"_target_": WANDB, "mode": "online"}, tmp_path, "name", None)
 
 
 def test_csv_and_picture_files(run: Callable[..., TrainResult]) -> None:

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 
 from tngexp.losses import Distortion, MSELoss, RateDistortionLoss
 from tngexp.model.codec import Codec
-from tngexp.schema.trainer import ScheduleSettings
 from tngexp.training.callbacks.ema import EMA
-from tngexp.training.callbacks.metrics import image_scalars
 from tngexp.training.module import LitCodec
-from tngexp.training.progress import Progress
+from tngexp.training.validation import image_scalars
 
 
 class Features(RateDistortionLoss):
@@ -36,8 +34,6 @@ def lit(codec: Codec, loss: RateDistortionLoss) -> LitCodec:
         codec,
         loss,
         lambda p: torch.optim.SGD(p, lr=1.0),
-        ScheduleSettings(),
-        progress=Progress(max_steps=1),
     )
 
 

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 import torch
 
+from tngexp.losses import MSSSIMLoss
 from tngexp.runs.checkpoint_io import architecture_difference, copy_file, write_checkpoint
 from tngexp.runs.interrupt import StopRequest, catch_signals
-from tngexp.schema.trainer import ScheduleSettings, TrainerSettings
-from tngexp.training.callbacks.annealing import Annealing
+from tngexp.schema.trainer import TrainerConf
 from tngexp.training.callbacks.ema import EMA, ema_decay
 from tngexp.training.callbacks.throughput import Throughput
-from tngexp.training.module import ImageResult, LitCodec, to_float
+from tngexp.training.module import LitCodec
 from tngexp.training.pictures import ERROR_GAIN, comparison_row
-from tngexp.training.progress import Progress
-from tngexp.training.schedule import lr_factor
+from tngexp.training.schedule import WarmupDecay
+from tngexp.training.validation import ImageResult, to_float
 from tngexp.types import ConfigError
 
 
 @pytest.mark.parametrize("shape", ["cosine", "linear"])
 def test_schedule_warms_up_holds_and_decays(shape: str) -> None:
-    schedule = ScheduleSettings(warmup=9, decay_start=0.5, final=0.01, shape=shape)
-    factors = [lr_factor(step, step / 100, 100, schedule) for step in range(101)]
+    schedule = WarmupDecay(warmup=9, decay_start=0.5, final=0.01, shape=shape)
+    factors = [schedule.factor(step, step / 100, 100) for step in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[:10] == sorted(factors[:10])
     assert factors[9:51] == [1.0] * 42
@@ -35,33 +35,34 @@ def test_schedule_warms_up_holds_and_decays(shape: str) -> None:
     assert decay == sorted(decay, reverse=True)
     assert factors[75] == pytest.approx(0.505)
     assert factors[100] == pytest.approx(0.01)
-    assert lr_factor(10**6, 1.0, 100, schedule) == pytest.approx(0.01)
+    assert schedule.factor(10**6, 1.0, 100) == pytest.approx(0.01)
 
 
 def test_schedule_follows_the_progress_whatever_the_step() -> None:
-    schedule = ScheduleSettings(warmup=5, decay_start=0.5, final=0.01)
-    assert lr_factor(7, 1.0, 100, schedule) == pytest.approx(0.01)  # ended early by its time limit
-    assert lr_factor(7, 0.75, 100, schedule) == pytest.approx(0.505)
+    schedule = WarmupDecay(warmup=5, decay_start=0.5, final=0.01)
+    assert schedule.factor(7, 1.0, 100) == pytest.approx(0.01)  # ended early by its time limit
+    assert schedule.factor(7, 0.75, 100) == pytest.approx(0.505)
     # Ended within the warm-up, which is not cut short to get there.
-    assert lr_factor(2, 0.6, 100, schedule) == pytest.approx(3 / 6)
-    assert lr_factor(2, 1.0, 100, schedule) == pytest.approx(0.01)
+    assert schedule.factor(2, 0.6, 100) == pytest.approx(3 / 6)
+    assert schedule.factor(2, 1.0, 100) == pytest.approx(0.01)
 
 
 def test_schedule_without_decay() -> None:
-    assert lr_factor(99, 0.99, 100, ScheduleSettings()) == 1.0
+    assert WarmupDecay().factor(99, 0.99, 100) == 1.0
 
 
 @pytest.mark.parametrize(
     ("cls", "config"),
     [
-        (TrainerSettings, {"max_steps": 1, "val_every": 0}),
-        (TrainerSettings, {"max_steps": True, "val_every": 1}),
-        (TrainerSettings, {"max_steps": 1}),
-        (TrainerSettings, {"max_steps": 1, "val_every": 1, "clip": 0}),
-        (TrainerSettings, {"max_steps": 1, "val_every": 1, "clp": 1}),
-        (ScheduleSettings, {"decay_start": 2}),
-        (ScheduleSettings, {"warmup": -1}),
-        (ScheduleSettings, {"decay": 0.5}),
+        (TrainerConf, {"max_steps": 1, "val_check_interval": 0}),
+        (TrainerConf, {"max_steps": True, "val_check_interval": 1}),
+        (TrainerConf, {"max_steps": 1, "max_time": "5"}),
+        (TrainerConf, {"max_time": {"minuets": 5}}),
+        (TrainerConf, {"max_time": {"minutes": 0}}),
+        (TrainerConf, {"val_check_interval": 0.5}),
+        (TrainerConf, {"gradient_clip_algorithm": "mean"}),
+        (TrainerConf, {"max_steps": 1, "val_check_interval": 1, "gradient_clip_val": 0}),
+        (TrainerConf, {"max_steps": 1, "val_check_interval": 1, "clp": 1}),
     ],
 )
 def test_settings_refuse(cls: Any, config: dict[str, Any]) -> None:
@@ -104,19 +105,10 @@ def test_ema_decay_rises_to_its_limit() -> None:
     assert decays[-1] == 0.99
 
 
-def test_annealing_runs_from_zero_to_one() -> None:
-    seen: list[float] = []
-    lit = object.__new__(LitCodec)
-    torch.nn.Module.__init__(lit)
-    lit.__dict__["codec"] = SimpleNamespace(quantizer=SimpleNamespace(anneal=seen.append))
-    lit.progress = Progress(max_steps=10)
-    callback = Annealing(end=0.5)
-    for step in range(0, 11):
-        lit.progress.advance(step, 0.0)
-        callback.on_train_batch_start(None, lit)  # type: ignore[arg-type]
-    assert seen == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 1])
-    with pytest.raises(ConfigError):
-        Annealing(end=0)
+def test_an_impossible_annealing_is_refused(make_codec: Callable[..., Any]) -> None:
+    for share in (0, 1.1, math.nan):
+        with pytest.raises(ConfigError, match="anneal_until"):
+            LitCodec(make_codec(), MSSSIMLoss(8.73, 2.4, 60.5), anneal_until=share)
 
 
 def test_throughput_excludes_validation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,14 +177,10 @@ def test_error_panel_is_amplified_and_centred() -> None:
 def test_validation_of_small_images_reports_what_can_be_measured(
     make_codec: Callable[..., Any],
 ) -> None:
-    from tngexp.losses import MSSSIMLoss
-
     lit = LitCodec(
         make_codec(),
         MSSSIMLoss(8.73, 2.4, 60.5),
         lambda p: torch.optim.SGD(p, lr=1.0),
-        ScheduleSettings(),
-        progress=Progress(max_steps=1),
     ).eval()
     with torch.no_grad():
         (result,) = lit.validation_step(torch.zeros(1, 3, 50, 70, dtype=torch.uint8), 0)

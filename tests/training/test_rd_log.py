@@ -19,7 +19,14 @@ from tngexp.logs.rd_log import (
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
 from tngexp.report.table import Cell, Column, Table
 
-CONFIG = {"logger": {"name": "wandb", "mode": "offline", "system_metrics": False}, "seed": 3}
+CONFIG = {
+    "logger": {
+        "_target_": "tngexp.logs.loggers.OfflineWandb",
+        "mode": "offline",
+        "system_metrics": False,
+    },
+    "seed": 3,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +120,13 @@ def test_all_curves_share_a_chart_and_tables_keep_their_numbers(tmp_path: Path) 
 
 
 def test_other_loggers_get_nothing(tmp_path: Path) -> None:
-    with run_logger({"logger": {"name": "csv"}}, tmp_path / "out", "x", None, job="j") as logger:
+    with run_logger(
+        {"logger": {"_target_": "lightning.pytorch.loggers.CSVLogger"}},
+        tmp_path / "out",
+        "x",
+        None,
+        job="j",
+    ) as logger:
         assert logger is None
         log_curves(logger, [curve("mine", (0.25,))])
     assert not (tmp_path / "out").exists()

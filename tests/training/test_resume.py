@@ -52,9 +52,16 @@ def record(
 @pytest.mark.parametrize(
     ("choices", "at"),
     [
-        (["quantizer=soft_to_hard", "rate=variable", "trainer.val_every=2"], 3),
-        (["quantizer=soft_round", "trainer.accumulate=2", "trainer.val_every=3"], 3),
-        (["model=context", "quantizer=noise", "trainer.val_every=100"], 2),
+        (["quantizer=soft_to_hard", "rate=variable", "trainer.val_check_interval=2"], 3),
+        (
+            [
+                "quantizer=soft_round",
+                "trainer.accumulate_grad_batches=2",
+                "trainer.val_check_interval=3",
+            ],
+            3,
+        ),
+        (["model=context", "quantizer=noise", "trainer.val_check_interval=100"], 2),
     ],
 )
 def test_resumed_run_equals_uninterrupted_one(
@@ -123,7 +130,7 @@ def test_another_loss_makes_a_run_look_for_its_best_anew(run: Callable[..., Trai
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     run: Callable[..., TrainResult], tmp_path: Path
 ) -> None:
-    choices = ["trainer.val_every=2", "trainer.precision=32-true"]
+    choices = ["trainer.val_check_interval=2", "trainer.precision=32-true"]
     whole = run(*choices, "trainer.max_steps=6", name="whole")
     run(*choices, "trainer.max_steps=4", name="part")
     last = tmp_path / "part/checkpoints/last.ckpt"
@@ -194,7 +201,7 @@ def test_the_learning_rate_of_a_resumed_run_is_its_own(
 ) -> None:
     first = run("trainer.max_steps=2", name="first")
     groups.clear()
-    words = ["optimizer.lr=1e-6", "optimizer.schedule.decay_start=1", f"resume={first.last}"]
+    words = ["optimizer.lr=1e-6", "scheduler.decay_start=1", f"resume={first.last}"]
     run("trainer.max_steps=4", *words, name="second")
     assert [group["lr"] for group in groups] == [1e-6, 1e-6]
 
@@ -229,9 +236,13 @@ def test_an_optimizer_that_needs_another_memory_is_refused(
 def test_other_batches_per_step_take_effect_with_the_next_step(
     run: Callable[..., TrainResult], record: Callable[..., Losses]
 ) -> None:
-    first = run("trainer.max_steps=3", "trainer.val_every=3", name="first")
+    first = run("trainer.max_steps=3", "trainer.val_check_interval=3", name="first")
     losses = record()
-    words = ["trainer.max_steps=6", "trainer.accumulate=2", "trainer.val_every=6"]
+    words = [
+        "trainer.max_steps=6",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.val_check_interval=6",
+    ]
     second = run(*words, f"resume={first.last}", name="second")
     assert [step for step, _, _ in losses] == [3, 4, 4, 5, 5, 6]  # after each batch
     assert second.steps == 6
@@ -239,7 +250,7 @@ def test_other_batches_per_step_take_effect_with_the_next_step(
 
 def test_a_loss_with_other_weights_is_refused(make_codec: Callable[..., Any]) -> None:
     """The optimizer's state would be that of other tensors."""
-    make, _ = make_optimizer({"_target_": "torch.optim.Adam", "lr": 1e-3})
+    make = make_optimizer({"_target_": "torch.optim.Adam", "lr": 1e-3})
     checkpoint = {
         "optimizer_states": [{"state": {}, "param_groups": [{"params": [0, 1, 2]}]}],
     }

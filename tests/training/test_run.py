@@ -19,7 +19,7 @@ from tngexp.training.train import TrainResult
 
 
 def test_run_leaves_checkpoints_and_picture(run: Callable[..., TrainResult]) -> None:
-    result = run("trainer.max_steps=3", "trainer.val_every=2")
+    result = run("trainer.max_steps=3", "trainer.val_check_interval=2")
     assert result.steps == 3
     assert result.images == 2
     assert result.best.is_file()
@@ -47,7 +47,10 @@ def test_validation_splits_the_rate_between_latent_and_side_latent(
 def test_names_say_what_is_trained() -> None:
     choices = {"model": "tng", "loss": "msssim", "experiment": None}
     quiet = ["data=folder", "data.root=photos", "run_dir=a/b", "report=none", "logger=csv"]
-    assert run_name(choices, ["model=tng", *quiet, "trainer.progress=false"]) == "tng-msssim"
+    assert (
+        run_name(choices, ["model=tng", *quiet, "trainer.enable_progress_bar=false"])
+        == "tng-msssim"
+    )
     assert run_name(choices, ["quantizer=ste", *quiet]) == "tng-msssim-quantizer=ste"
     tuned = ["experiment=finetune", "init_from=tng-subjective", "model=tng", *quiet]
     assert run_name({**choices, "experiment": "finetune"}, tuned) == "finetune-model=tng"
@@ -94,7 +97,7 @@ def test_accumulation_equals_a_larger_batch(run: Callable[..., TrainResult]) -> 
     # Not Adam, whose first steps are the signs of gradients, however small.
     common += ["optimizer._target_=torch.optim.SGD", "~optimizer.betas"]
     large = run(*common, "data.batch_size=4", name="large")
-    small = run(*common, "data.batch_size=2", "trainer.accumulate=2", name="small")
+    small = run(*common, "data.batch_size=2", "trainer.accumulate_grad_batches=2", name="small")
     one, two = (torch.load(r.last, weights_only=True)["raw_state_dict"] for r in (large, small))
     for key, weight in one.items():
         assert torch.allclose(weight, two[key], atol=1e-6), key
@@ -112,7 +115,7 @@ def test_compile_keeps_keys_clean(
         original(self, backend="eager")  # dynamo without the minute of C++
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_eagerly)
-    result = run("trainer.compile=true", "trainer.max_steps=1")
+    result = run("compile=true", "trainer.max_steps=1")
     assert len(compiled) == 1
     plain = run("trainer.max_steps=1", name="plain")
     one, two = (torch.load(r.last, weights_only=True)["state_dict"] for r in (result, plain))
@@ -130,7 +133,9 @@ def test_quiet_console(run: Callable[..., TrainResult], capfd: pytest.CaptureFix
 def test_progress_bar_and_summary(
     run: Callable[..., TrainResult], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    result = run("trainer.progress=true", "data.crop=192", "data.val_crop=192", "loss=mixed")
+    result = run(
+        "trainer.enable_progress_bar=true", "data.crop=192", "data.val_crop=192", "loss=mixed"
+    )
     shown = capfd.readouterr().err
     for word in ("2/2", "bpp", "PSNR", "MS-SSIM", "img/s"):
         assert word in shown
@@ -149,7 +154,7 @@ def test_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    run("trainer.progress=true")
+    run("trainer.enable_progress_bar=true")
     err = capfd.readouterr().err
     assert "█" in err
     assert "2/2" in err

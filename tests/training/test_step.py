@@ -75,12 +75,12 @@ def test_the_learning_rate_follows_the_schedule(
 ) -> None:
     run(
         "trainer.max_steps=8",
-        "trainer.val_every=8",
+        "trainer.val_check_interval=8",
         "optimizer.lr=1e-3",
-        "optimizer.schedule.warmup=2",
-        "optimizer.schedule.decay_start=0.5",
-        "optimizer.schedule.final=0.1",
-        f"optimizer.schedule.shape={shape}",
+        "scheduler.warmup=2",
+        "scheduler.decay_start=0.5",
+        "scheduler.final=0.1",
+        f"scheduler.shape={shape}",
     )
     expected = [1 / 3, 2 / 3, 1, 1, 1, *decay]
     assert [step.lr for step in steps] == pytest.approx([1e-3 * f for f in expected], rel=1e-3)
@@ -88,13 +88,13 @@ def test_the_learning_rate_follows_the_schedule(
 
 def test_updates_respect_the_clip(run: Run, steps: list[Step]) -> None:
     common = [*DESCENT, "trainer.max_steps=3", "trainer.precision=32-true", "logger=csv"]
-    clipped = run(*common, "trainer.clip=2", name="clipped")
+    clipped = run(*common, "trainer.gradient_clip_val=2", name="clipped")
     assert [step.length() for step in steps] == pytest.approx([2.0] * 3, rel=0.01)
     # The log tells the norm before clipping, so that a user sees how much is cut off.
     assert all(row["train/grad_norm"] > 10 for row in rows(clipped))
 
     steps.clear()
-    free = run(*common, "trainer.clip=null", name="free")
+    free = run(*common, "trainer.gradient_clip_val=null", name="free")
     norms = [row["train/grad_norm"] for row in rows(free)]
     assert [step.length() for step in steps] == pytest.approx(norms, rel=0.01)
     assert min(norms) > 10
@@ -102,7 +102,7 @@ def test_updates_respect_the_clip(run: Run, steps: list[Step]) -> None:
 
 def test_a_short_gradient_is_not_stretched(run: Run, steps: list[Step]) -> None:
     common = [*DESCENT, "trainer.max_steps=1", "trainer.precision=32-true", "logger=csv"]
-    result = run(*common, "trainer.clip=1e6")
+    result = run(*common, "trainer.gradient_clip_val=1e6")
     assert steps[0].length() == pytest.approx(rows(result)[0]["train/grad_norm"], rel=0.01)
     assert steps[0].length() < 1e5
 
@@ -147,7 +147,7 @@ def test_variable_rate_draws_every_level_for_each_image(
         "rate.levels=3",
         "data.batch_size=4",
         "trainer.max_steps=8",
-        "trainer.val_every=8",
+        "trainer.val_check_interval=8",
     )
     found = [q for q in qualities if q is not None]
     assert len(found) == len(qualities) == 8
@@ -166,7 +166,7 @@ def test_quality_decides_the_lambda_of_the_loss(run: Run, qualities: list[Tensor
         "loss.lmbda_max=0.054",
         "data.batch_size=1",
         "trainer.max_steps=12",
-        "trainer.val_every=12",
+        "trainer.val_check_interval=12",
         "trainer.precision=32-true",
         "logger=csv",
     )

@@ -16,14 +16,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import tngexp.cli.compare
 import tngexp.cli.train
+import tngexp.evaluation.compare
 from tngexp.cli.train import main
-from tngexp.common.configuration import CONF_DIR, register_resolvers, swept
+from tngexp.common.configuration import CONF_DIR, swept
 from tngexp.io import load
+from tngexp.runs import checkpoint_io
 from tngexp.runs.lock import RunLock
+from tngexp.schema.store import register_config
 from tngexp.studies.plan import MARKER, ladder_values
-from tngexp.training import checkpoint_io
 from tngexp.training.module import LitCodec
 from tngexp.types import ConfigError
 
@@ -66,7 +67,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         runs.append(json.loads(json.dumps(dict(config))))
         return train(config, *args, **kwargs)
 
-    monkeypatch.setattr(tngexp.train, "train", spy)
+    monkeypatch.setattr(tngexp.cli.train, "train", spy)
     return runs
 
 
@@ -79,7 +80,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         runs.append((config["runs"], config["out"]))
         raise ConfigError("not measured")
 
-    monkeypatch.setattr(tngexp.compare, "compare", compare)
+    monkeypatch.setattr(tngexp.evaluation.compare, "compare", compare)
     return runs
 
 
@@ -108,7 +109,7 @@ def interrupt_second(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     ],
 )
 def test_named_sweeps_are_the_published_ladders(name: str, loss: str, values: list[float]) -> None:
-    register_resolvers()
+    register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", [f"+sweep={name}"], return_hydra_config=True)
     swept_values = config.hydra.sweeper.params["loss.lmbda"]
@@ -207,17 +208,17 @@ def test_a_run_ended_by_its_time_limit_goes_on(
     sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     words = ["-m", "loss.lmbda=0.01", "trainer.max_steps=3", "hydra.sweep.dir=here"]
-    code, _, err = sweep(*words, "trainer.max_minutes=0.00001")
+    code, _, err = sweep(*words, "trainer.max_time={minutes:0.00001}")
     assert code == 0, err
     (marker,) = (tmp_path / "here").rglob(MARKER)
     ended = json.loads(marker.read_text())
     assert not ended["complete"]
-    code, out, err = sweep(*words, "trainer.max_minutes=0.00001")  # as much as it had
+    code, out, err = sweep(*words, "trainer.max_time={minutes:0.00001}")  # as much as it had
     assert (code, len(trained)) == (0, 1), err
     assert "finished before, skipped" in out
     assert json.loads(marker.read_text()) == ended
     marker.unlink()  # stopped before it could say so
-    code, out, err = sweep(*words, "trainer.max_minutes=0.00001")
+    code, out, err = sweep(*words, "trainer.max_time={minutes:0.00001}")
     assert (code, len(trained)) == (0, 1), err
     assert not json.loads(marker.read_text())["complete"]
     code, _, err = sweep(*words)  # the limit is no part of what is trained
@@ -294,7 +295,7 @@ def test_a_full_disk_fails_one_job_which_goes_on_later(
     sweep: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["+sweep=lambda_mse", "loss.lmbda=0.01,0.02", "report=none", "hydra.sweep.dir=full"]
-    words += ["trainer.max_steps=4", "trainer.val_every=2"]
+    words += ["trainer.max_steps=4", "trainer.val_check_interval=2"]
     save, saves = torch.save, []
 
     def full_once(content: Any, file: Any, *rest: Any, **options: Any) -> None:
@@ -331,7 +332,7 @@ def test_ladder_starts_each_run_from_the_one_before(
     # A learning rate this small leaves the weights where they were.
     words = [
         "+sweep=ladder_mse", "loss.lmbda=0.02,0.01", "trainer.max_steps=4", "ladder.fraction=0.3",
-        "optimizer.lr=1e-12", "trainer.max_minutes=100", *REPORT,
+        "optimizer.lr=1e-12", "trainer.max_time={minutes:100}", *REPORT,
     ]  # fmt: skip
     code, _, err = sweep(*words)
     assert code == 0, err
@@ -340,7 +341,7 @@ def test_ladder_starts_each_run_from_the_one_before(
     best = first / "checkpoints" / "best.ckpt"
     assert [run["init_from"] for run in trained] == [None, str(best)]
     assert [run["trainer"]["max_steps"] for run in trained] == [4, 2]  # ⌈0.3 · 4⌉
-    assert [run["trainer"]["max_minutes"] for run in trained] == [100, 30]
+    assert [run["trainer"]["max_time"] for run in trained] == [{"minutes": 100}, {"seconds": 1800}]
     last = second / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
     before, after = load(best).state_dict(), load(last).state_dict()

@@ -207,8 +207,8 @@ def test_frozen_parts_stay_exactly_what_they_were(run: Callable[..., TrainResult
 
 
 def test_a_frozen_run_resumes_with_the_same_parts_only(run: Callable[..., TrainResult]) -> None:
-    words = ["freeze=transform", "trainer.precision=32-true", "trainer.val_every=2"]
-    words.append("optimizer.schedule.decay_start=1")  # a decay would depend on max_steps
+    words = ["freeze=transform", "trainer.precision=32-true", "trainer.val_check_interval=2"]
+    words.append("scheduler.decay_start=1")  # a decay would depend on max_steps
     whole = run(*words, "trainer.max_steps=4", name="whole")
     half = run(*words, "trainer.max_steps=2", name="half")
     rest = run(*words, "trainer.max_steps=4", f"resume={half.last}", name="rest")

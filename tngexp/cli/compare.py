@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp.cli.hydra_program import debugging, explain, guarded
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.evaluation.compare import Comparison, compare, log_all, show
+from tngexp.schema.store import register_config
 from tngexp.types import TngexpError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["Comparison", "compare", "main"]
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    register_resolvers()
+    register_config()
     if argv is not None:
         sys.argv[1:] = argv
 

@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from tngexp.bitstream import ImageCodec
 from tngexp.cli.hydra_program import guarded
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.evaluation.complexity import details, measure, table
 from tngexp.model.codec import Codec
+from tngexp.schema.store import register_config
 from tngexp.types import ConfigError
 
 __all__ = ["details", "main", "measure", "table"]
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     checkpoints = [word for word in words if word.startswith(_CHECKPOINT)]
     if checkpoints:
         return guarded(lambda: _report_checkpoint(checkpoints, words), "train")
-    register_resolvers()
+    register_config()
 
     def job(config: DictConfig) -> None:
         # Imported here: the engine loads Lightning, which --help and --cfg do without.

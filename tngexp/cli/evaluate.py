@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp.cli.hydra_program import debugging, explain, guarded
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.common.terminal import console
 from tngexp.evaluation.evaluate import Evaluation, evaluate
 from tngexp.evaluation.summary import records_table
 from tngexp.metrics.curves import Curve
+from tngexp.schema.store import register_config
 from tngexp.types import TngexpError
 
 __all__ = ["Evaluation", "evaluate", "main"]
@@ -27,7 +28,7 @@ __all__ = ["Evaluation", "evaluate", "main"]
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    register_resolvers()
+    register_config()
     if argv is not None:
         sys.argv[1:] = argv
 

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any, TextIO
 
 from hydra.core.global_hydra import GlobalHydra
@@ -21,6 +22,8 @@ from tngexp.common.options import did_you_mean
 from tngexp.common.terminal import run_printing
 from tngexp.common.words import as_text, without_null_groups
 from tngexp.errors import ConfigError, TngexpError
+from tngexp.schema.renamed import new_name
+from tngexp.schema.store import SCHEMA
 
 __all__ = ["debugging", "explain", "guarded"]
 
@@ -154,6 +157,8 @@ def _hydra(error: Exception, config_name: str) -> str:
     first = text.splitlines()[0] if text else type(error).__name__
     if first.startswith("Could not override '"):
         key = first.split("'")[1]
+        if (hint := new_name(key)) is not None:
+            return f"{hint}."
         known = _known_keys(config_name)
         if key in known:
             return (
@@ -170,6 +175,8 @@ def _hydra(error: Exception, config_name: str) -> str:
             top = sorted({k.partition(".")[0] for k in known})
             suggestion = f" Top-level options: {', '.join(top)}."
         return f"unknown option {key}.{suggestion} (See all with --cfg job.)"
+    if first.startswith("Error merging override ") and isinstance(cause, OmegaConfBaseException):
+        return _merging(first.removeprefix("Error merging override ").strip(), str(cause))
     missing = re.match(r"Interpolation key '(\S+)' not found\n.*full_key: (\S+)", text, re.DOTALL)
     if missing:
         return f"{missing[1]} is not set, but {missing[2]} is taken from it; set both"
@@ -185,6 +192,35 @@ def _hydra(error: Exception, config_name: str) -> str:
         return f"{first} ({str(cause).splitlines()[0]})"
     # The rest of Hydra's texts are hints about its own syntax, some of them useful.
     return "\n  ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+# What OmegaConf says of a value that the schema does not take, and what it should have been.
+_TYPES = {
+    "could not be converted to Integer": "a whole number",
+    "could not be converted to Float": "a number",
+    "is not a valid bool": "true or false",
+    "Cannot convert": "text",
+}
+
+
+def _merging(override: str, reason: str) -> str:
+    """An override that does not fit the schema."""
+    key = override.lstrip("+~").partition("=")[0]
+    if "does not support deletion" in reason:
+        return f"{key} cannot be taken out; set it instead, or leave {override} out"
+    unknown = re.match(r"Key '(\S+)' (?:is )?not in '(\w+)'", reason)
+    if unknown is not None:
+        if (hint := new_name(key)) is not None:
+            return f"{hint}."
+        names = [field.name for field in fields(SCHEMA[unknown[2]])]
+        return (
+            f"Key '{unknown[1]}' is not in '{unknown[2]}'.{did_you_mean(unknown[1], names)} "
+            f"Options: {', '.join(names)}."
+        )
+    for words, kind in _TYPES.items():
+        if words in reason:
+            return f"{override} must be {kind}."
+    return f"{override}: {reason.splitlines()[0]}"
 
 
 def _known_keys(config_name: str) -> list[str]:

@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp.cli.hydra_program import debugging, explain, guarded
-from tngexp.common.configuration import CONF_DIR, register_resolvers
+from tngexp.common.configuration import CONF_DIR
 from tngexp.common.folders import shown_path
 from tngexp.common.terminal import console
 from tngexp.report.text import print_table
 from tngexp.runs.interrupt import Interrupted
+from tngexp.schema.store import register_config
 from tngexp.studies.screen import Screening, log_screening, screen
 from tngexp.types import TngexpError
 
@@ -31,7 +32,7 @@ _OF_OVERRIDES = ("base", "variants", "common", "dataset_options")
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    register_resolvers()
+    register_config()
     sys.argv[1:] = [_quoted(word) for word in (sys.argv[1:] if argv is None else argv)]
 
     code = 0

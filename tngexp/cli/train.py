@@ -22,11 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp.cli.hydra_program import debugging, explain, guarded
-from tngexp.common.configuration import CONF_DIR, register_resolvers, slug
+from tngexp.common.configuration import CONF_DIR, slug
 from tngexp.common.folders import shown_path
 from tngexp.errors import TngexpError
 from tngexp.runs.interrupt import Interrupted
 from tngexp.runs.summary import TrainResult, print_summary
+from tngexp.schema.store import register_config
 from tngexp.studies.sweep import (
     SweepFolder,
     compare_runs,
@@ -43,14 +44,14 @@ __all__ = ["TrainResult", "main", "run_name", "train"]
 # Overrides that say nothing about the model: left out of a run's name.
 _UNNAMED = (
     *("data", "resume", "init_from", "init_parts", "run_dir", "report", "logger"),
-    *("trainer.max_minutes", "trainer.progress", "trainer.val_every"),
+    *("trainer.max_time", "trainer.enable_progress_bar", "trainer.val_check_interval"),
 )
 _NAME_LENGTH = 100
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code. ``argv`` (without the program) is for tests."""
-    register_resolvers()
+    register_config()
     sys.argv[1:] = _flags_first(sys.argv[1:] if argv is None else argv)
     SweepFolder.take()  # of an earlier call in this process
     process, since = os.getpid(), time.time()

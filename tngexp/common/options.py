@@ -15,7 +15,14 @@ from typing import Any, Literal, Union
 
 from tngexp.errors import ConfigError
 
-__all__ = ["as_list", "declared_types", "did_you_mean", "known_options", "mismatch"]
+__all__ = [
+    "as_list",
+    "check_options",
+    "declared_types",
+    "did_you_mean",
+    "known_options",
+    "mismatch",
+]
 
 _WORDS = {
     bool: "true or false",
@@ -128,8 +135,19 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def known_options(config: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, Any]:
+def known_options(
+    config: Mapping[str, Any],
+    cls: type[Any],
+    where: str,
+    hint: Callable[[str], str | None] = lambda key: None,
+) -> dict[str, Any]:
     """``config`` as arguments of the dataclass ``cls``.
+
+    Args:
+        config: the options.
+        cls: a dataclass.
+        where: what the user knows the group as.
+        hint: what to do about an unknown key, ``where.key``; None where it knows nothing.
 
     Raises:
         ConfigError: for an unknown option, a missing one, or a value of a wrong type.
@@ -139,6 +157,9 @@ def known_options(config: Mapping[str, Any], cls: type[Any], where: str) -> dict
     names = [field.name for field in fields(cls)]
     for key in config:
         if key not in names:
+            known = hint(f"{where}.{key}")
+            if known is not None:
+                raise ConfigError(f"{known}.")
             raise ConfigError(
                 f"unknown option {where}.{key}.{did_you_mean(str(key), names)} "
                 f"Options of {where}: {', '.join(names)}."
@@ -155,3 +176,19 @@ def known_options(config: Mapping[str, Any], cls: type[Any], where: str) -> dict
         if expected is not None:
             raise ConfigError(f"{where}.{key}={value!r} must be {expected}.")
     return dict(config)
+
+
+def check_options(target: Callable[..., Any], arguments: Mapping[str, Any], option: str) -> None:
+    """Raise ConfigError unless ``arguments`` are of the types that ``target`` declares.
+
+    Args:
+        target: a class or function.
+        arguments: by name.
+        option: what the user knows the arguments' group as.
+    """
+    declared = declared_types(target)
+    for key, value in arguments.items():
+        expected = mismatch(value, declared[key]) if key in declared else None
+        if expected is not None:
+            shown = f"{option}.{key}" if option else key
+            raise ConfigError(f"{shown}={value!r} must be {expected}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tngexp.common.options import did_you_mean
-from tngexp.schema.trainer import TrainerSettings
+from tngexp.schema.trainer import TrainerConf
 from tngexp.types import ConfigError
 
 __all__ = ["resolve_accelerator"]
@@ -13,7 +13,7 @@ __all__ = ["resolve_accelerator"]
 _KNOWN = ("auto", "cpu", "cuda", "gpu", "mps")
 
 
-def resolve_accelerator(settings: TrainerSettings) -> str:
+def resolve_accelerator(settings: TrainerConf) -> str:
     """``cuda``, ``mps`` or ``cpu``, whichever ``settings`` mean on this machine.
 
     Raises:
@@ -51,7 +51,7 @@ def _mps() -> bool:
     return bool(torch.backends.mps.is_available())
 
 
-def _check_cpu(settings: TrainerSettings) -> None:
+def _check_cpu(settings: TrainerConf) -> None:
     if isinstance(settings.devices, list):
         raise ConfigError(
             f"trainer.devices={settings.devices} lists GPUs, but the training is on the CPU; give "
@@ -59,7 +59,7 @@ def _check_cpu(settings: TrainerSettings) -> None:
         )
 
 
-def _check_count(settings: TrainerSettings, count: int) -> None:
+def _check_count(settings: TrainerConf, count: int) -> None:
     devices = settings.devices
     missing = isinstance(devices, int) and devices > count
     if isinstance(devices, list):

@@ -29,7 +29,7 @@ from lightning.fabric.plugins.environments.lightning import (
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from tngexp.schema.trainer import TrainerSettings
+from tngexp.schema.trainer import TrainerConf
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = [
@@ -53,7 +53,7 @@ class Processes(NamedTuple):
     world_size: int
     devices: int | list[int] | str  # of this machine, as Lightning takes them
     num_nodes: int
-    strategy: str
+    strategy: Any  # as Lightning takes it
     environment: ClusterEnvironment | None  # None: one process, and Lightning's default
     start: bool  # whether this process has to start the others
 
@@ -63,7 +63,7 @@ class Processes(NamedTuple):
         return self.rank == 0
 
 
-def processes(settings: TrainerSettings, accelerator: str) -> Processes:
+def processes(settings: TrainerConf, accelerator: str) -> Processes:
     """What ``trainer.devices``, ``num_nodes`` and the environment say together.
 
     Raises:
@@ -104,10 +104,10 @@ def processes(settings: TrainerSettings, accelerator: str) -> Processes:
             )
         if "SLURM_NTASKS" in os.environ or world > 1:
             environment = LightningEnvironment()
-    strategy = settings.strategy
+    strategy = settings.strategy or "auto"
     if strategy == "auto":
         strategy = "ddp" if world > 1 else "auto"
-    elif world == 1:
+    elif world == 1 and str(strategy).startswith("ddp"):
         strategy = "auto"  # trainer=ddp on a machine with one device
     start = world > 1 and isinstance(environment, LightningEnvironment) and not started
     if world > 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from tngexp.logs.loggers import finish, log_config, log_lines, make_logger, readable
+from tngexp.logs.loggers import finish, is_wandb, log_config, log_lines, make_loggers, readable
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
 from tngexp.report.table import Table
 
@@ -40,12 +40,13 @@ def run_logger(
         group: W&B group.
         job: W&B job type.
     """
-    if (config.get("logger") or {}).get("name") != "wandb":  # a group may be taken out, ~logger
+    entries = config.get("logger")
+    wandb = [e for e in (entries if isinstance(entries, list) else [entries]) if is_wandb(e)]
+    if not wandb:
         yield None
         return
     folder.mkdir(parents=True, exist_ok=True)
-    logger = make_logger(config["logger"], folder, name, group, job)
-    assert logger is not None
+    (logger,) = make_loggers(wandb[:1], folder, name, group, job)
     failed = True
     try:
         log_config(logger, config)

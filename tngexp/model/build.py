@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from tngexp.common.options import declared_types, mismatch
+from tngexp.common.options import check_options
 from tngexp.types import ConfigError
 
-__all__ = ["build", "check_options"]
+__all__ = ["build"]
 
-_ROOMS = ("transforms", "quantizers", "priors", "rate")
+_COMPONENTS = ("transforms", "quantizers", "priors", "rate")
 
 
 def build(config: Any, *, trusted: bool = False, option: str = "") -> Any:
@@ -43,7 +43,7 @@ def build(config: Any, *, trusted: bool = False, option: str = "") -> Any:
         )
     name = str(config["_target_"])
     arguments = {
-        key: build(value, trusted=trusted, option=_join(option, key))
+        key: build(value, trusted=trusted, option=f"{option}.{key}" if option else str(key))
         if isinstance(value, Mapping) and "_target_" in value
         else value
         for key, value in config.items()
@@ -73,33 +73,14 @@ def build(config: Any, *, trusted: bool = False, option: str = "") -> Any:
         ) from error
 
 
-def check_options(target: Callable[..., Any], arguments: Mapping[str, Any], option: str) -> None:
-    """Raise ConfigError unless ``arguments`` are of the types that ``target`` declares.
-
-    Args:
-        target: a class or function.
-        arguments: by name.
-        option: what the user knows the arguments' group as.
-    """
-    declared = declared_types(target)
-    for key, value in arguments.items():
-        expected = mismatch(value, declared[key]) if key in declared else None
-        if expected is not None:
-            raise ConfigError(f"{_join(option, key)}={value!r} must be {expected}.")
-
-
-def _join(option: str, key: object) -> str:
-    return f"{option}.{key}" if option else str(key)
-
-
 def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str | list | tuple)
 
 
 def _locate(path: str, trusted: bool) -> type:
     module_name, _, name = path.rpartition(".")
-    package, _, room = module_name.partition(".")
-    if not trusted and (package != "tngexp" or room.partition(".")[0] not in _ROOMS):
+    package, _, inner = module_name.partition(".")
+    if not trusted and (package != "tngexp" or inner.partition(".")[0] not in _COMPONENTS):
         raise ConfigError(
             f"component '{path}' is not part of tngexp; if you trust where it comes from, "
             "load with trusted=True"

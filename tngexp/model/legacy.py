@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tngexp.schema.renamed import modernise_trainer
+
 __all__ = ["modernise", "modernise_run"]
 
 # λ lay in the rate component, as a copy of the loss's.
@@ -30,7 +32,7 @@ def modernise(codec_config: Mapping[str, Any]) -> dict[str, Any]:
 
 def modernise_run(config: Mapping[str, Any]) -> dict[str, Any]:
     """A training's configuration with the keys of today, so that earlier runs compare to it."""
-    return {**_RUN_DEFAULTS, **modernise(config)}
+    return {**_RUN_DEFAULTS, **modernise_trainer(modernise(config))}
 
 
 def _rate(config: Mapping[str, Any]) -> dict[str, Any]:

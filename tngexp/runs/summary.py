@@ -25,10 +25,10 @@ class TrainResult(NamedTuple):
     logs: Path | None
     steps: int  # optimizer steps, earlier runs included
     max_steps: int
-    time_limit: float | None  # trainer.max_minutes where these have ended the run, not max_steps
+    time_limit: float | None  # trainer.max_time in seconds, where it has ended the run
     best_step: int
     val: dict[str, float]  # of the best checkpoint, e.g. "val/bpp", "val/q0.5/psnr"
-    images: int  # validation images
+    images: int | None  # validation images; None where the data module does not tell
     images_per_s: float
     seconds: float
     started_from: str | None  # where init_from's weights came from, and what is new
@@ -63,7 +63,7 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
         table.add_row(label, ", ".join(figures))
     table.add_row(
         "validated on",
-        f"{result.images} images, averaged weights, best at step {result.best_step}",
+        f"{_counted(result.images)}averaged weights, best at step {result.best_step}",
     )
     minutes, seconds = divmod(round(result.seconds), 60)
     table.add_row(
@@ -76,12 +76,12 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
     if result.time_limit is not None:
         table.add_row(
             "ended by",
-            f"trainer.max_minutes={result.time_limit:g} at step {result.steps} of "
+            f"{_time(result.time_limit)} at step {result.steps} of "
             f"{result.max_steps}; its schedules ended with it",
         )
     for label, path in (
-        ("best", result.best),
-        ("last", result.last),
+        ("best", result.best if result.best.exists() else None),
+        ("last", result.last if result.last.exists() else None),
         ("log", result.logs),
         ("picture", result.picture),
     ):
@@ -92,10 +92,16 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
     # Outside of the table, which would break a long path into pieces that cannot be pasted.
     console.print(Text(f"all in {shown_path(result.run_dir)}"), soft_wrap=True)
     if result.time_limit is not None:
-        more = f"resume={shown_path(result.last)} trainer.max_minutes={2 * result.time_limit:g}"
+        more = f"resume={shown_path(result.last)} {_time(2 * result.time_limit)}"
         console.print(Text(f"train on with {more}"), soft_wrap=True)
 
 
+def _time(seconds: float) -> str:
+    return f"trainer.max_time={{minutes:{seconds / 60:g}}}"
+
+
+def _counted(images: int | None) -> str:
+    return "" if images is None else f"{images} images, "
 
 
 def _qualities(val: dict[str, float]) -> list[tuple[str, str]]:

@@ -6,26 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tngexp.common.options import declared_types, known_options, mismatch
-from tngexp.schema.trainer import TrainerSettings
-from tngexp.types import ConfigError
+from tngexp.common.options import declared_types, did_you_mean, known_options, mismatch
+from tngexp.errors import ConfigError
+from tngexp.schema.trainer import TrainerConf
 
-__all__ = ["LoggerSettings", "ReportSettings", "complete", "report_settings"]
+__all__ = ["ReportSettings", "TrainConf", "complete", "report_settings"]
 
 # Groups without which there is nothing to train; the others of the file can be switched off.
 _NEEDED = ("encoder", "quantizer", "prior", "rate", "loss", "data", "optimizer", "trainer")
-
-
-@dataclass(frozen=True)
-class LoggerSettings:
-    """``logger.*``; only ``name`` matters where that is not wandb."""
-
-    name: str = "none"
-    mode: str = "offline"
-    project: str = "tngexp"
-    tags: list[str] | None = None
-    id: str | None = None
-    system_metrics: bool = True
 
 
 @dataclass(frozen=True)
@@ -39,19 +27,40 @@ class ReportSettings:
     cache: str | None = None
 
 
-@dataclass(frozen=True)
-class _RunSettings:
-    """What belongs to no group."""
+# Text, which OmegaConf would make of any number: a folder called 2024_01 is 202401 to YAML.
+_TEXT = ("resume", "init_from", "name", "group", "run_dir")
+
+
+@dataclass
+class TrainConf:
+    """``conf/train.yaml``: single options and groups; what is in a group is the group's own."""
 
     seed: int = 0
-    resume: str | None = None
-    init_from: str | None = None
+    resume: Any = None
+    init_from: Any = None
     init_parts: Any = "all"  # checked where the parts are known
     freeze: Any = field(default_factory=list)
     max_kmac: float | None = None
-    name: str | None = None
-    group: str | None = None
-    run_dir: str | None = None
+    anneal_until: float = 0.9
+    channels_last: bool = True
+    compile: bool = False
+    name: Any = None
+    group: Any = None
+    run_dir: Any = None
+    encoder: Any = None
+    hyper: Any = None
+    quantizer: Any = None
+    prior: Any = None
+    rate: Any = None
+    loss: Any = None
+    data: Any = None
+    optimizer: Any = None
+    scheduler: Any = None
+    trainer: Any = None
+    logger: Any = None
+    callbacks: Any = None
+    report: Any = None
+    ladder: Any = None
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +73,8 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         config: plain, resolved ``conf/train.yaml``.
 
     Raises:
-        ConfigError: for a group that a run cannot do without, or a value of a wrong type.
+        ConfigError: for a group that a run cannot do without, an unknown option, or a value of a
+            wrong type.
     """
     for group in _NEEDED:
         if config.get(group) is None:
@@ -73,14 +83,13 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
                 f"{group}=… (see --help)"
             )
         _check(config[group], dict[str, Any], group)
-    TrainerSettings.from_config(config["trainer"])
+    trainer = TrainerConf.from_config(config["trainer"])
     callbacks = config.get("callbacks") or {}
     _check(callbacks, dict[str, Any], "callbacks")
     return {
-        **config,
-        **_filled(config, _RunSettings, ""),
+        **_filled(config, TrainConf, ""),
+        "trainer": asdict(trainer),
         "callbacks": callbacks,
-        "logger": _filled(config.get("logger") or {}, LoggerSettings, "logger"),
         "report": report_settings(config.get("report")),
     }
 
@@ -95,12 +104,14 @@ def report_settings(config: Any) -> dict[str, Any]:
 
 
 def _filled(config: Any, settings: type[Any], where: str) -> dict[str, Any]:
-    """The options of ``settings`` in ``config``, checked, with the defaults of those missing."""
+    """The options of ``settings``, checked, with the defaults of those missing."""
     _check(config, dict[str, Any], where)
     if where:
         return asdict(settings(**known_options(config, settings, where)))
-    types = declared_types(settings)
-    for name in types.keys() & config.keys():
+    types = {**declared_types(settings), **dict.fromkeys(_TEXT, str | None)}
+    for name in config:
+        if name not in types:
+            raise ConfigError(f"unknown option {name}.{did_you_mean(str(name), types)}")
         _check(config[name], types[name], name)
     return {name: config.get(name, default) for name, default in asdict(settings()).items()}
 

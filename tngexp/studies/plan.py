@@ -21,6 +21,7 @@ from tngexp.model.legacy import modernise_run
 from tngexp.runs.export import add_tables
 from tngexp.runs.summary import TrainResult
 from tngexp.schema.run import complete
+from tngexp.schema.trainer import seconds_of
 from tngexp.training.resume import Before
 from tngexp.types import ConfigError
 
@@ -44,14 +45,14 @@ _FOLDER = "hydra.sweep.dir"
 
 # What may change between two calls of one command without making it another run.
 _FREE = ("name", "group", "run_dir", "resume", "logger", "report")
-_FREE_TRAINER = ("max_minutes", "progress")
+_FREE_TRAINER = ("max_time", "enable_progress_bar", "enable_model_summary", "profiler")
 
 
 @dataclass(frozen=True)
 class Marker:
     """The content of ``run.json``."""
 
-    complete: bool  # False: ended by trainer.max_minutes, and can go on with more of them
+    complete: bool  # False: ended by trainer.max_time, and can go on with more of it
     fingerprint: str  # of config
     config: dict[str, Any]  # what the run trained with, less what may change
     curve: str | None  # label of the curve it is a point of; None if that cannot be told
@@ -111,8 +112,8 @@ def plan(config: Mapping[str, Any], curve: str | None, neighbour: Path | None) -
     if ladder is not None and neighbour is not None:
         trainer = dict(config["trainer"])
         trainer["max_steps"] = math.ceil(ladder["fraction"] * trainer["max_steps"])
-        if trainer.get("max_minutes") is not None:
-            trainer["max_minutes"] *= ladder["fraction"]
+        if (seconds := seconds_of(trainer["max_time"])) is not None:
+            trainer["max_time"] = {"seconds": seconds * ladder["fraction"]}
         config |= {"trainer": trainer, "init_from": str(neighbour / "checkpoints" / "best.ckpt")}
     identity = _identity(config)
     run_dir = Path(config["run_dir"])
@@ -123,8 +124,8 @@ def plan(config: Mapping[str, Any], curve: str | None, neighbour: Path | None) -
         if marker.complete:
             return Plan(config, identity, curve, done=marker)
     if last.is_file():
-        minutes = config["trainer"].get("max_minutes")
-        done = _from_checkpoint(last, identity, curve, run_dir, minutes)
+        limit = seconds_of(config["trainer"]["max_time"])
+        done = _from_checkpoint(last, identity, curve, run_dir, limit)
         if done is not None:
             if marker is None:  # stopped between the last step and the marker
                 done.write(run_dir)
@@ -217,7 +218,7 @@ def _from_checkpoint(
     identity: Mapping[str, Any],
     curve: str | None,
     run_dir: Path,
-    minutes: float | None,
+    limit: float | None,
     option: str = _FOLDER,
 ) -> Marker | None:
     """Check that ``last`` may be continued; the marker of its run if its budget is used up."""
@@ -229,7 +230,7 @@ def _from_checkpoint(
     _check_same(before, now, run_dir, option)
     step = int(checkpoint["global_step"])
     whole = step >= identity["trainer"]["max_steps"]
-    if not whole and (minutes is None or Before.of(checkpoint).seconds < 60 * minutes):
+    if not whole and (limit is None or Before.of(checkpoint).seconds < limit):
         return None
     # Where it stopped between the last step and the marker: do what was left undone.
     for path in (last, last.with_name("best.ckpt")):

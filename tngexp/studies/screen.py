@@ -17,8 +17,8 @@ from tngexp.common.words import as_text
 from tngexp.model.build import build
 from tngexp.report.table import Cell, Column, Table
 from tngexp.studies.screen_analysis import Verdict, judge
-from tngexp.studies.screen_runs import Run, Trace, run_all, weights_content
 from tngexp.studies.screen_plot import save_plot
+from tngexp.studies.screen_runs import Run, Trace, run_all, weights_content
 from tngexp.types import ConfigError
 
 __all__ = ["Screening", "log_screening", "screen"]
@@ -117,8 +117,8 @@ def _overrides(config: Mapping[str, Any], variant: str) -> list[str]:
         f"data={config['dataset']}",
         *as_list("dataset_options", config["dataset_options"]),
         f"trainer.max_steps={steps}",
-        f"trainer.val_every={max(1, steps // _positive(config, 'points'))}",
-        "trainer.progress=false",
+        f"trainer.val_check_interval={max(1, steps // _positive(config, 'points'))}",
+        "trainer.enable_progress_bar=false",
         "callbacks=minimal",
         "+callbacks.ema={_target_:tngexp.training.callbacks.ema.EMA,decay:0.995}",
         "+callbacks.trace={_target_:tngexp.studies.screen_runs.LossTrace}",

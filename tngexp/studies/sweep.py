@@ -64,7 +64,7 @@ def plan_job(config: DictConfig) -> Plan:
     context = HydraConfig.get()
     folder, own = Path(plain["run_dir"]), _along(context.overrides.task)
     neighbour = _neighbour(context, folder, own) if plain.get("ladder") is not None else None
-    return plan(plain, _curve(context, folder, own, "ladder" in plain), neighbour)
+    return plan(plain, _curve(context, folder, own, plain.get("ladder") is not None), neighbour)
 
 
 def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from PIL import Image
 
-import tngexp
 from tngexp.bitstream.codec_files import load
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
@@ -21,9 +22,8 @@ from tngexp.devices.allocator import keep_freed_memory
 from tngexp.devices.distributed import Processes, companions, hush, processes
 from tngexp.devices.precision import resolve_precision
 from tngexp.logs.console import quiet
-from tngexp.logs.loggers import finish, log_config, log_folder, make_logger, wandb_id_of
+from tngexp.logs.loggers import finish, log_config, log_folder, make_loggers, wandb_id_of
 from tngexp.losses import RateDistortionLoss
-from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.model.files import locate, read_checkpoint
 from tngexp.model.legacy import modernise
@@ -36,18 +36,18 @@ from tngexp.runs.git import git_state
 from tngexp.runs.interrupt import Interrupted, StopRequest
 from tngexp.runs.lock import RunLock
 from tngexp.runs.summary import TrainResult
+from tngexp.schema.instantiate import instantiate
 from tngexp.schema.run import complete
-from tngexp.schema.trainer import TrainerSettings
+from tngexp.schema.trainer import TrainerConf
 from tngexp.training.callbacks.budget import Budget
-from tngexp.training.callbacks.checkpoints import Checkpoints
+from tngexp.training.callbacks.checkpoints import Checkpoints, figures
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.limit import check_complexity
-from tngexp.training.module import LitCodec
-from tngexp.training.optimizer import make_optimizer
+from tngexp.training.module import CODEC_PARTS, LitCodec
+from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
-from tngexp.training.progress import Progress
 from tngexp.training.resume import Before, check_resumable, readable
 from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import ConfigError, TngexpError
@@ -66,8 +66,7 @@ _VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "va
 
 def codec_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a training configuration that describes the codec."""
-    parts = {"transform": "encoder", "quantizer": "quantizer", "prior": "prior", "rate": "rate"}
-    return {part: config[group] for part, group in parts.items()}
+    return {part: config[group] for part, group in CODEC_PARTS.items()}
 
 
 def run(
@@ -100,7 +99,7 @@ def run(
 def _run(
     config: Mapping[str, Any], stop: StopRequest, finished: Finished | None, tell: Tell | None
 ) -> TrainResult:
-    settings = TrainerSettings.from_config(config["trainer"])
+    settings = TrainerConf.from_config(config["trainer"])
     accelerator = resolve_accelerator(settings)
     team = processes(settings, accelerator)
     if not team.first:
@@ -111,7 +110,7 @@ def _run(
 
 def _train(
     config: Mapping[str, Any],
-    settings: TrainerSettings,
+    settings: TrainerConf,
     accelerator: str,
     team: Processes,
     lock: RunLock,
@@ -136,7 +135,7 @@ def _train(
     _check_numbers(config)
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
-    loss: RateDistortionLoss = _built(config["loss"], "loss", RateDistortionLoss)
+    loss: RateDistortionLoss = instantiate(config["loss"], "loss", RateDistortionLoss)
     codec = Codec.from_config(architecture, trusted=True)
     if isinstance(codec.rate, VariableRate):
         codec.rate.spread(loss.lmbda_max / loss.lmbda_min)
@@ -150,61 +149,58 @@ def _train(
             tell(f"init_from={started}")
     parts = part_names(config["freeze"], "freeze")
     frozen = freeze(codec, parts)
-    make, schedule = make_optimizer(config["optimizer"])
+    make = make_optimizer(config["optimizer"])
+    schedule = make_scheduler(config["scheduler"])
     before = Before()
     if resume is not None:
         resume = readable(resume)
         trained = sum(p.requires_grad for m in (codec, loss) for p in m.parameters())
         check_resumable(resume, codec, architecture, settings, parts, make, trained)
         before = Before.of(read_checkpoint(resume))
-    progress = Progress(settings.max_steps, settings.max_minutes, before.seconds)
-    data: ImageDataModule = _built(config["data"], "data", ImageDataModule)
+    data: LightningDataModule = instantiate(config["data"], "data", LightningDataModule)
     data.setup("fit")  # bad data is reported before anything is written
     lit = LitCodec(
         codec,
         loss,
         make,
         schedule,
-        progress=progress,
         fresh=init_from is None and not before.warm,
         seed=config["seed"],
-        accumulate=settings.accumulate,
-        channels_last=settings.channels_last,
-        checkpoint_info={
-            "format": 1,
-            "version": tngexp.__version__,
-            "codec": architecture,
-            "objective": objective_of(loss)._asdict(),
-            "config": dict(config),
-        },
+        anneal_until=config["anneal_until"],
+        channels_last=config["channels_last"],
+        checkpoint_info={"codec": architecture, "config": dict(config)},
     )
-    if settings.channels_last:
+    if config["channels_last"]:
         codec.to(memory_format=torch.channels_last)
-    if settings.compile:
+    if config["compile"]:
         codec.compile()  # in place: wrapping would prefix every checkpoint key
     checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
     throughput = Throughput()
-    budget = Budget(progress)  # first: the others ask how far the run is
+    budget = Budget(settings.seconds, before.seconds)
     callbacks = [budget, *_callbacks(config["callbacks"])]
-    if settings.progress and team.first:
+    if settings.enable_progress_bar and team.first and not _has_bar(callbacks):
         callbacks.append(ProgressBar())
     callbacks += [throughput, checkpoints]  # checkpoints last: they hold the others' state
 
-    logger: Logger | None = None
+    loggers: list[Logger] = []
     if team.first:
         lock.claim(run_dir)
         check_folder(run_dir, resume)
-        logger = make_logger(
-            config["logger"], run_dir, config["name"], config["group"], wandb_id=before.wandb_id
+        loggers = make_loggers(
+            None if settings.fast_dev_run else config["logger"],
+            run_dir,
+            config["name"],
+            config["group"],
+            wandb_id=before.wandb_id,
         )
-        if (wandb_id := wandb_id_of(logger) or before.wandb_id) is not None:
+        if (wandb_id := wandb_id_of(loggers) or before.wandb_id) is not None:
             lit.note("wandb_id", wandb_id)
     failed = True
     began = time.perf_counter()
     try:
-        if logger is not None:
+        for logger in loggers:
             log_config(logger, {**config, "git": git_state()._asdict()})
-        trainer = _trainer(settings, accelerator, precision, team, run_dir, logger, callbacks)
+        trainer = _trainer(settings, accelerator, precision, team, run_dir, loggers, callbacks)
         if resume and team.first:
             checkpoints.adopt_best(resume)
         _fit(trainer, lit, data, resume, checkpoints)
@@ -219,33 +215,34 @@ def _train(
             best=checkpoints.best_path,
             last=checkpoints.last_path,
             picture=picture,
-            logs=log_folder(logger, run_dir),
+            logs=log_folder(loggers, run_dir),
             steps=trainer.global_step,
             max_steps=settings.max_steps,
-            time_limit=settings.max_minutes if budget.reached else None,
+            time_limit=settings.seconds if budget.reached else None,
             best_step=checkpoints.best_step,
-            val=checkpoints.best_metrics,
-            images=len(data.photos.val),
+            val=checkpoints.best_metrics or figures(trainer),
+            images=_images(data),
             images_per_s=throughput.images_per_s,
             seconds=time.perf_counter() - began,
             started_from=started,
             frozen=frozen,
         )
-        if logger is not None:
+        for logger in loggers:
             best = {f"best/{k.removeprefix('val/')}": v for k, v in result.val.items()}
             logger.log_metrics(best, trainer.global_step)
-        if finished is not None and team.first:
-            finished(result, logger)
+        if finished is not None and team.first and not settings.fast_dev_run:
+            finished(result, loggers[0] if loggers else None)
         failed = False
         return result
     finally:
-        finish(logger, failed)
+        for logger in loggers:
+            finish(logger, failed)
 
 
 def _fit(
     trainer: pl.Trainer,
     lit: LitCodec,
-    data: ImageDataModule,
+    data: LightningDataModule,
     resume: Path | None,
     checkpoints: Checkpoints,
 ) -> None:
@@ -259,71 +256,86 @@ def _fit(
         raise Interrupted(trainer.global_step, saved, signal.SIGINT) from None
     except torch.OutOfMemoryError as error:
         raise ConfigError(
-            "the accelerator is out of memory; lower data.batch_size (trainer.accumulate makes "
-            "up for it) or data.crop."
+            "the accelerator is out of memory; lower data.batch_size "
+            "(trainer.accumulate_grad_batches makes up for it) or data.crop."
         ) from error
     except Exception as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigError(
                 f"torch.compile failed ({str(error).splitlines()[0]}); it needs a C++ compiler. "
-                "Set trainer.compile=false."
+                "Set compile=false."
             ) from error
         raise
 
 
 def _trainer(
-    settings: TrainerSettings,
+    settings: TrainerConf,
     accelerator: str,
     precision: str,
     team: Processes,
     run_dir: Path,
-    logger: Any,
+    loggers: list[Logger],
     callbacks: list[pl.Callback],
 ) -> pl.Trainer:
-    plugins: list[Any] = [AtomicCheckpointIO()]
+    plugins: list[Any] = [AtomicCheckpointIO(), *_objects(settings.plugins, "trainer.plugins")]
     if team.environment is not None:
         plugins.append(team.environment)
-    return pl.Trainer(
-        accelerator=accelerator,
-        devices=team.devices,
-        num_nodes=team.num_nodes,
-        strategy=team.strategy,
-        precision=precision,  # type: ignore[arg-type]
-        max_steps=settings.max_steps,
-        max_epochs=-1,
-        accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip,
-        # Lightning counts batches here, we count optimizer steps.
-        val_check_interval=settings.val_every * settings.accumulate,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=settings.log_every,
-        logger=logger or False,
-        callbacks=callbacks,
-        plugins=plugins,
-        default_root_dir=run_dir,
-        enable_checkpointing=False,  # ours is an ordinary callback
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,  # the data module divides samples itself
-    )
+    chosen = settings.for_lightning()
+    if isinstance(chosen.get("profiler"), Mapping):
+        chosen["profiler"] = instantiate(chosen["profiler"], "trainer.profiler")
+    strategy = team.strategy
+    if isinstance(strategy, Mapping):
+        strategy = instantiate(strategy, "trainer.strategy")
+    try:
+        return pl.Trainer(
+            **{
+                **chosen,
+                "accelerator": accelerator,
+                "devices": team.devices,
+                "num_nodes": team.num_nodes,
+                "strategy": strategy,
+                "precision": precision,
+                "max_epochs": -1,
+                "check_val_every_n_epoch": None,  # val_check_interval counts over epochs
+                "logger": loggers or False,
+                "callbacks": callbacks,
+                "plugins": plugins,
+                "default_root_dir": run_dir,
+                "enable_progress_bar": any(
+                    isinstance(c, pl.callbacks.ProgressBar) for c in callbacks
+                ),
+                "use_distributed_sampler": False,  # the data module divides samples itself
+            }
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"Lightning refuses the options of trainer: {reason}") from error
+
+
+def _has_bar(callbacks: list[pl.Callback]) -> bool:
+    return any(isinstance(callback, pl.callbacks.ProgressBar) for callback in callbacks)
 
 
 def _callbacks(config: Mapping[str, Any]) -> list[pl.Callback]:
     """In the order of the file; a null entry is off."""
     return [
-        _built(entry, f"callbacks.{name}", pl.Callback)
+        instantiate(entry, f"callbacks.{name}", pl.Callback)
         for name, entry in config.items()
         if entry is not None
     ]
 
 
-def _built(config: Any, option: str, kind: type[Any]) -> Any:
-    """What ``config`` describes, which has to be of one kind."""
-    found = build(config, trusted=True, option=option)
-    if not isinstance(found, kind):
-        raise ConfigError(f"{option}._target_={config['_target_']} is no {kind.__name__}.")
-    return found
+def _objects(config: Any, option: str) -> list[Any]:
+    """What a list of descriptions, one of them, or nothing describes."""
+    entries = config if isinstance(config, list) else [] if config is None else [config]
+    return [
+        instantiate(entry, option) if isinstance(entry, Mapping) else entry for entry in entries
+    ]
+
+
+def _images(data: LightningDataModule) -> int | None:
+    """The number of validation images, where the data module tells."""
+    return len(data.photos.val) if isinstance(data, ImageDataModule) else None
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:
@@ -370,10 +382,10 @@ def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _picture(
-    lit: LitCodec, data: ImageDataModule, best: Path, trainer: pl.Trainer, run_dir: Path
+    lit: LitCodec, data: LightningDataModule, best: Path, trainer: pl.Trainer, run_dir: Path
 ) -> Path | None:
     """Original | reconstruction | error of up to four validation images, as ``best`` sees them."""
-    if not best.exists() or not data.photos.val:
+    if not best.exists() or _images(data) == 0:
         return None
     lit.codec.load_state_dict(load(best, trusted=True).model.state_dict())
     lit.eval()

@@ -1,59 +1,65 @@
-"""The optimizer and its schedule, from ``conf/optimizer``."""
+"""Optimizer and learning-rate scheduler, from ``conf/optimizer`` and ``conf/scheduler``."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from tngexp.common.options import did_you_mean
-from tngexp.model.build import check_options
-from tngexp.schema.trainer import ScheduleSettings
+from tngexp.schema.instantiate import instantiate, target_of
+from tngexp.training.schedule import WarmupDecay
 from tngexp.types import ConfigError
 
-__all__ = ["MakeOptimizer", "make_optimizer", "remembered"]
+__all__ = ["MakeOptimizer", "Schedule", "make_optimizer", "make_scheduler", "remembered"]
 
 MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
 """Parameters → optimizer."""
 
+Schedule = WarmupDecay | Callable[[torch.optim.Optimizer], LRScheduler | ReduceLROnPlateau]
+"""A learning rate that follows the run's progress, or optimizer → scheduler of torch's."""
 
-def make_optimizer(config: Mapping[str, Any]) -> tuple[MakeOptimizer, ScheduleSettings]:
-    """The optimizer that ``config`` describes and its learning-rate schedule.
+
+def make_optimizer(config: Mapping[str, Any]) -> MakeOptimizer:
+    """The optimizer that ``config`` describes; ``_partial_`` goes without saying.
 
     Raises:
         ConfigError: for a class that is no optimizer, or options that it does not take.
     """
-    arguments = {k: v for k, v in config.items() if k not in ("_target_", "schedule")}
-    schedule = ScheduleSettings.from_config(config.get("schedule") or {})
-    path = str(config.get("_target_", ""))
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"optimizer '{path}' does not exist: {error}") from error
+    target, path = target_of(config, "optimizer"), config["_target_"]
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
         raise ConfigError(f"optimizer._target_={path} is not an optimizer of torch's kind.")
-    accepted = list(inspect.signature(target).parameters)[1:]
-    for key in arguments:
-        if key not in accepted:
-            raise ConfigError(
-                f"unknown option optimizer.{key}.{did_you_mean(key, accepted)} "
-                f"{name} takes: {', '.join(accepted)}."
-            )
-    check_options(target, arguments, "optimizer")
-    if not arguments.get("lr", 1.0) > 0:
-        raise ConfigError(f"optimizer.lr={arguments['lr']} must be above 0.")
-    factory: MakeOptimizer = functools.partial(target, **arguments)
+    factory: MakeOptimizer = instantiate({**config, "_partial_": True}, "optimizer")
+    if not config.get("lr", 1.0) > 0:
+        raise ConfigError(f"optimizer.lr={config['lr']} must be above 0.")
     try:
         factory([nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"optimizer={name} refuses its options: {error}") from error
-    return factory, schedule
+        raise ConfigError(f"optimizer={target.__name__} refuses its options: {error}") from error
+    return factory
+
+
+def make_scheduler(config: Mapping[str, Any] | None) -> Schedule | None:
+    """The scheduler that ``config`` describes; None for a constant rate.
+
+    Raises:
+        ConfigError: for a class that is none, or options that it does not take.
+    """
+    if not config or config.get("_target_") is None:
+        return None
+    target, path = target_of(config, "scheduler"), config["_target_"]
+    if target is WarmupDecay:
+        ours: WarmupDecay = instantiate(config, "scheduler")
+        return ours
+    if not (isinstance(target, type) and issubclass(target, LRScheduler | ReduceLROnPlateau)):
+        raise ConfigError(
+            f"scheduler._target_={path} is no learning-rate scheduler: name a class of "
+            "torch.optim.lr_scheduler, or choose scheduler=warmup_decay."
+        )
+    factory: Schedule = instantiate({**config, "_partial_": True}, "scheduler")
+    return factory
 
 
 def remembered(make: MakeOptimizer) -> set[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from tngexp.training.module import ImageResult
+from tngexp.training.validation import ImageResult
 
 __all__ = ["ERROR_GAIN", "comparison_row", "comparison_sheet"]
 

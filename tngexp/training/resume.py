@@ -11,13 +11,14 @@ from tngexp.model.codec import Codec
 from tngexp.model.files import read_checkpoint
 from tngexp.model.legacy import modernise_run
 from tngexp.runs.checkpoint_io import PREVIOUS, architecture_difference
-from tngexp.schema.trainer import TrainerSettings
+from tngexp.schema.trainer import TrainerConf
 from tngexp.training.optimizer import MakeOptimizer, remembered
 from tngexp.training.parts import parameters_of, part_names
 from tngexp.types import CheckpointError
 
 __all__ = ["Before", "ResumeWarning", "check_resumable", "readable", "take_own_options"]
 
+_RATE = ("lr", "initial_lr")
 # What Lightning reads of a checkpoint without asking whether it is there.
 _NEEDED = ("global_step", "loops", "callbacks", "lr_schedulers")
 
@@ -71,7 +72,7 @@ def check_resumable(
     path: Path,
     codec: Codec,
     config: Mapping[str, Any],
-    settings: TrainerSettings,
+    settings: TrainerConf,
     frozen: Sequence[str],
     optimizer: MakeOptimizer,
     trained: int,
@@ -115,18 +116,22 @@ def check_resumable(
     _check_optimizer(path, checkpoint, optimizer, trained)
 
 
-def _check_budget(path: Path, checkpoint: Mapping[str, Any], settings: TrainerSettings) -> None:
-    step, minutes = checkpoint["global_step"], Before.of(checkpoint).seconds / 60
+def _check_budget(path: Path, checkpoint: Mapping[str, Any], settings: TrainerConf) -> None:
+    step, seconds, limit = (
+        checkpoint["global_step"],
+        Before.of(checkpoint).seconds,
+        settings.seconds,
+    )
     if step >= settings.max_steps:
         raise CheckpointError(
             f"resume={path}: that run is already at step {step} of trainer.max_steps="
             f"{settings.max_steps}; to train on set e.g. trainer.max_steps={2 * step}"
         )
-    if settings.max_minutes is not None and minutes >= settings.max_minutes:
+    if limit is not None and seconds >= limit:
         raise CheckpointError(
-            f"resume={path}: that run has used {minutes:.3g} minutes of trainer.max_minutes="
-            f"{settings.max_minutes:g}, which are those of the whole run; to train on set e.g. "
-            f"trainer.max_minutes={2 * settings.max_minutes:g}, or null for no limit"
+            f"resume={path}: that run has used {seconds / 60:.3g} minutes of trainer.max_time="
+            f"{{minutes:{limit / 60:g}}}, which is the time of the whole run; to train on set e.g. "
+            f"trainer.max_time={{minutes:{limit / 30:g}}}, or null for no limit"
         )
 
 
@@ -164,12 +169,14 @@ def take_own_options(
 
     Args:
         checkpoint: as loaded, changed in place.
-        groups: options of each group of parameters of the optimizer.
+        groups: options of each group of parameters of the optimizer. Where these leave out the
+            learning rate, the checkpoint's stays.
         accumulate: batches per optimizer step.
     """
     for state in checkpoint.get("optimizer_states", ()):
         state["param_groups"] = [
-            {**options, "params": before["params"]}
+            {**{key: before[key] for key in _RATE if key in before}, **options}
+            | {"params": before["params"]}
             for before, options in zip(state["param_groups"], groups, strict=True)
         ]
     batches = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress")

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
 
 from tngexp.devices.distributed import agreed
 from tngexp.runs.checkpoint_io import PREVIOUS, copy_file
 from tngexp.runs.interrupt import Interrupted, StopRequest, catch_signals
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "figures"]
 
 
-class Checkpoints(pl.Callback):
+class Checkpoints(Checkpoint):
     """Saves ``last.ckpt`` after each validation and ``best.ckpt`` when the monitored value fell.
+
+    Lightning's ``ModelCheckpoint`` would write the best again instead of linking it, keeps no
+    earlier one for when a disk damages the last, and compares values of different measures.
 
     The one before stays as ``previous.ckpt``, for when a failing disk damages the last.
 
@@ -88,13 +92,10 @@ class Checkpoints(pl.Callback):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != "fit":
+        trying = trainer.sanity_checking or trainer.fast_dev_run  # type: ignore[attr-defined]
+        if trying or trainer.state.fn != "fit":
             return
-        metrics = {
-            key: float(value)
-            for key, value in trainer.callback_metrics.items()
-            if key.startswith("val/")
-        }
+        metrics = figures(trainer)
         # Absent when every validation image is too small for the distortion: the latest is best.
         value = metrics.get(self._monitor, -math.inf)
         improved = value <= self.best or not self.best_path.exists()
@@ -134,3 +135,9 @@ class Checkpoints(pl.Callback):
         if not saved:
             self._save(trainer)
         raise Interrupted(trainer.global_step, self.last_path, signum)
+
+
+def figures(trainer: pl.Trainer) -> dict[str, float]:
+    """The figures of the latest validation, by the names they are logged under."""
+    logged = trainer.callback_metrics
+    return {key: float(value) for key, value in logged.items() if key.startswith("val/")}

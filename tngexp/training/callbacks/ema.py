@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor, nn
 
 from tngexp.types import ConfigError
@@ -26,8 +27,10 @@ class EMA(pl.Callback):
 
     Frozen ones have no average but stay exactly what they are, and so do a loss's own.
 
-    Lightning's own WeightAveraging keeps a deep copy of the whole module and averages buffers as
-    well (an annealing temperature must not lag), and its decay has no warm-up.
+    Lightning's ``WeightAveraging`` with ``use_buffers=False`` and a warm-up in its ``avg_fn`` would
+    train alike. This one holds the average of what is trained alone, where that one copies the
+    whole module, frozen parts and the network of a loss included; and it keeps the raw weights
+    beside the averaged ones in the checkpoint's own format, which earlier versions wrote.
 
     Args:
         decay: weight of the past once warmed up.
@@ -45,6 +48,11 @@ class EMA(pl.Callback):
         self._swapped = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(getattr(trainer, "strategy", None), FSDPStrategy | DeepSpeedStrategy):
+            raise ConfigError(
+                "callbacks.ema averages whole tensors, which this trainer.strategy divides among "
+                "devices: set callbacks.ema=null."
+            )
         if not self._average:
             self._average = {n: p.detach().clone() for n, p in _averaged(pl_module).items()}
         for name, p in _averaged(pl_module).items():

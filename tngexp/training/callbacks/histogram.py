@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tngexp.logs.loggers import log_histogram
-from tngexp.training.module import ImageResult
+from tngexp.training.validation import ImageResult
 
 __all__ = ["ChannelBits"]
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch import callbacks
 from tqdm import tqdm
 
 __all__ = ["ProgressBar"]
@@ -24,7 +25,7 @@ _SHOWN = (
 )
 
 
-class ProgressBar(pl.Callback):
+class ProgressBar(callbacks.ProgressBar):
     """Counts optimizer steps of the whole run; a bar per validation would scroll it away.
 
     Where stderr is no terminal, it gets a line now and then instead of a bar.
@@ -34,10 +35,14 @@ class ProgressBar(pl.Callback):
     """
 
     def __init__(self, seconds_per_line: float = 15.0) -> None:
+        super().__init__()
         self._seconds_per_line = seconds_per_line
         self._bar: tqdm[Any] | None = None
         self._started = self._printed = 0.0
         self._step = 0
+
+    def disable(self) -> None:
+        """Nothing: a process that is not the first one has no bar of ours."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
@@ -65,7 +70,7 @@ class ProgressBar(pl.Callback):
             return
         now = time.monotonic()
         if now - self._printed >= self._seconds_per_line:
-            self._print(trainer)
+            self._line(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._bar is not None:
@@ -76,7 +81,7 @@ class ProgressBar(pl.Callback):
             self._bar.set_description_str("train")
             self._bar.set_postfix_str(_figures(trainer))
         elif not trainer.sanity_checking:
-            self._print(trainer)
+            self._line(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()
@@ -86,7 +91,7 @@ class ProgressBar(pl.Callback):
     ) -> None:
         self._close()
 
-    def _print(self, trainer: pl.Trainer) -> None:
+    def _line(self, trainer: pl.Trainer) -> None:
         self._printed = time.monotonic()
         elapsed = tqdm.format_interval(self._printed - self._started)
         progress = f"step {trainer.global_step}/{trainer.max_steps} [{elapsed}]"

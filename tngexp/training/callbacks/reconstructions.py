@@ -9,8 +9,8 @@ import lightning.pytorch as pl
 from PIL import Image
 
 from tngexp.logs.loggers import log_images
-from tngexp.training.module import ImageResult
 from tngexp.training.pictures import comparison_row
+from tngexp.training.validation import ImageResult
 from tngexp.types import ConfigError
 
 __all__ = ["ReconstructionLogger"]
@@ -57,7 +57,7 @@ class ReconstructionLogger(pl.Callback):
             self._captions.append(f"{result.bpp:.3f} bpp, {result.psnr_db:.2f} dB")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._validations += 1
         if self._rows and trainer.is_global_zero:
