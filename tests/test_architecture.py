@@ -35,7 +35,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "metrics": {"types"},
         "quantizers": {"types"},
         "rate": {"types"},
-        "schema": {"common", "errors", "types"},
+        "schema": {"common", "errors"},
     },
     {
         "devices": {"common", "schema", "types"},
@@ -60,7 +60,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "__init__": {"bitstream", "model"},
         "evaluation": {
             *("anchors", "bitstream", "coding", "common", "datasets", "logs"),
-            *("metrics", "model", "priors", "report", "types"),
+            *("metrics", "model", "priors", "report", "schema", "types"),
         },
         "interop": {"bitstream", "common", "model", "types"},
         "io": {"bitstream", "model", "types"},

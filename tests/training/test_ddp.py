@@ -85,7 +85,7 @@ def test_another_process_that_fails_ends_the_run_with_its_reason(
     # The first process waits for the second in torch, where no exception reaches it.
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
-        "if 'tngexp.training.companion' in sys.orig_argv:\n"
+        "if 'tngexp.training.further_process' in sys.orig_argv:\n"
         "    print('error: out of memory', file=sys.stderr, flush=True)\n"
         "    os._exit(2)\n"
     )

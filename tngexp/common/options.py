@@ -146,7 +146,7 @@ def known_options(
     Args:
         config: the options.
         cls: a dataclass.
-        where: what the user knows the group as.
+        where: what the user knows the group as; empty for what belongs to none.
         hint: what to do about an unknown key, ``where.key``; None where it knows nothing.
 
     Raises:
@@ -155,26 +155,27 @@ def known_options(
     if not isinstance(config, Mapping):
         raise ConfigError(f"{where}={config!r} must be a group of options.")
     names = [field.name for field in fields(cls)]
+    within, of = (f"{where}.", f" of {where}") if where else ("", "")
     for key in config:
         if key not in names:
-            known = hint(f"{where}.{key}")
+            known = hint(f"{within}{key}")
             if known is not None:
                 raise ConfigError(f"{known}.")
             raise ConfigError(
-                f"unknown option {where}.{key}.{did_you_mean(str(key), names)} "
-                f"Options of {where}: {', '.join(names)}."
+                f"unknown option {within}{key}.{did_you_mean(str(key), names)} "
+                f"Options{of}: {', '.join(names)}."
             )
     for field in fields(cls):
         required = field.default is MISSING and field.default_factory is MISSING
         if required and field.name not in config:
             raise ConfigError(
-                f"{where}.{field.name} is not set and has no default; give {where}.{field.name}=…"
+                f"{within}{field.name} is not set and has no default; give {within}{field.name}=…"
             )
     types = declared_types(cls)
     for key, value in config.items():
         expected = mismatch(value, types[key])
         if expected is not None:
-            raise ConfigError(f"{where}.{key}={value!r} must be {expected}.")
+            raise ConfigError(f"{within}{key}={value!r} must be {expected}.")
     return dict(config)
 
 

@@ -1,8 +1,12 @@
 """One model on many devices: which process this is, and what the processes agree on.
 
 Processes come from torchrun, from Slurm (``srun`` with several tasks), or from
-:func:`companions`, which starts the missing ones on this machine. They all get the same resolved
-configuration, so nothing depends on how the command line was read.
+:func:`started_processes`, which starts the missing ones on this machine. They all get the same
+resolved configuration, so nothing depends on how the command line was read.
+
+``torch.distributed.launcher.elastic_launch`` would start every rank in a process of its own. Here
+the first rank is the caller's process: it holds the open logger and the callback for the result,
+and Ctrl-C, a stop request and the exit code reach it as in a training on one device.
 """
 
 from __future__ import annotations
@@ -35,11 +39,11 @@ from tngexp.types import ConfigError, TngexpError
 __all__ = [
     "Processes",
     "agreed",
-    "companions",
     "end_with",
-    "hush",
     "mean_over_processes",
     "processes",
+    "silence",
+    "started_processes",
 ]
 
 _GRACE_S = 20.0  # for the other processes to end by themselves
@@ -71,7 +75,7 @@ def processes(settings: TrainerConf, accelerator: str) -> Processes:
     """
     devices, nodes = settings.devices, settings.num_nodes
     count = _count(devices, accelerator)
-    started = "LOCAL_RANK" in os.environ and "_TNGEXP_COMPANION" in os.environ
+    started = "LOCAL_RANK" in os.environ and "_TNGEXP_FIRST_PROCESS" in os.environ
     environment: ClusterEnvironment | None = None
     if started:
         rank, world = int(os.environ["LOCAL_RANK"]), count
@@ -148,17 +152,17 @@ def _refuse_sweep_in_process() -> None:
         )
 
 
-def hush() -> None:
+def silence() -> None:
     """Drop what this process prints from now on: the first process prints the same."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open to the end)
 
 
 @contextmanager
-def companions(team: Processes, config: Mapping[str, Any]) -> Iterator[None]:
+def started_processes(team: Processes, config: Mapping[str, Any]) -> Iterator[None]:
     """Start the other processes of this machine, if it is up to us, and end with them.
 
-    They run :mod:`tngexp.training.companion` on ``config``. Their standard output is dropped, the
-    error output kept in a file from which the reason is quoted when one of them fails.
+    They run :mod:`tngexp.training.further_process` on ``config``. Their standard output is dropped,
+    the error output kept in a file from which the reason is quoted when one of them fails.
     """
     if not team.start:
         yield
@@ -168,7 +172,7 @@ def companions(team: Processes, config: Mapping[str, Any]) -> Iterator[None]:
         "MASTER_PORT": str(find_free_network_port()),
         "NODE_RANK": "0",
         "LOCAL_RANK": "0",
-        "_TNGEXP_COMPANION": str(os.getpid()),
+        "_TNGEXP_FIRST_PROCESS": str(os.getpid()),
     }
     before = {name: os.environ.get(name) for name in where}
     with tempfile.TemporaryDirectory(prefix="tngexp-ddp-") as folder:
@@ -181,7 +185,7 @@ def companions(team: Processes, config: Mapping[str, Any]) -> Iterator[None]:
                 errors = Path(folder) / f"{rank}.err"
                 with errors.open("wb") as sink:
                     other = subprocess.Popen(
-                        [sys.executable, "-m", "tngexp.training.companion", str(file)],
+                        [sys.executable, "-m", "tngexp.training.further_process", str(file)],
                         env={**os.environ, **where, "LOCAL_RANK": str(rank)},
                         stdout=subprocess.DEVNULL,
                         stderr=sink,

@@ -42,6 +42,7 @@ from tngexp.report.published import read_published, to_compressai
 from tngexp.report.table import Table
 from tngexp.report.tables import check_same_images, comparison_tables
 from tngexp.report.text import print_table
+from tngexp.schema.measuring import CompareConf, checked
 from tngexp.types import ConfigError
 
 if TYPE_CHECKING:
@@ -75,13 +76,12 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     Raises:
         TngexpError: for checkpoints, data, records or options that cannot be used.
     """
-    plain = _plain(config)
-    plain |= {name: as_list(name, plain[name]) for name in ("anchors", "metrics", "published")}
+    plain = checked(_plain(config), CompareConf)
     rates = _rates(plain["viewer"]["bpp"])
     models = at_efforts(load_models(_runs(plain["runs"])), plain["efforts"], plain["tune"])
     quoted = [read_published(path) for path in plain["published"]]
-    dataset, photos = photos_to_measure(plain["data"], plain.get("held_out", False))
-    if plain.get("images") is not None:
+    dataset, photos = photos_to_measure(plain["data"], plain["held_out"])
+    if plain["images"] is not None:
         photos = choose_photos(photos, plain["images"], "images")
     shown = choose_photos(photos, plain["viewer"]["images"])
     out = Path(plain["out"])
@@ -92,7 +92,7 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     curves = [*to_curves(records, costs), *quoted]
     check_same_images(curves)
     reference = _reference(curves, plain["reference"])
-    tables = comparison_tables(curves, reference, plain.get("hull", False))
+    tables = comparison_tables(curves, reference, plain["hull"])
     images = viewer_images(shown, curves, records, rates, _pixels(models, out, plain))
     title = f"{', '.join(labels)} on {dataset}"
     plots = save_plots(curves, out, f"{dataset}, {len(photos)} images")
@@ -173,7 +173,7 @@ def _measure(
             photos,
             _cache(config),
             dataset=dataset,
-            settings=config.get("anchor_settings"),
+            settings=config["anchor_settings"],
             metrics=config["metrics"],
             workers=config["workers"],
             progress=advance,

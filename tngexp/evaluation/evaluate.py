@@ -21,6 +21,7 @@ from tngexp.evaluation import (
 )
 from tngexp.metrics.curves import Curve
 from tngexp.report.published import to_compressai
+from tngexp.schema.measuring import EvaluateConf, checked
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -35,8 +36,8 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
         TngexpError: for a missing or foreign checkpoint, unusable data, or foreign records.
     """
     node = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
-    plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    metrics = as_list("metrics", plain["metrics"])
+    found: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    plain = checked(found, EvaluateConf)
     models = load_models(as_list("checkpoint", plain["checkpoint"]))  # bad ones show now
     models = at_efforts(models, plain["efforts"], plain["tune"])
     dataset, photos = photos_to_measure(plain["data"])
@@ -53,7 +54,7 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
             dataset,
             RecordFile(out / "records.jsonl"),
             qualities=plain["qualities"],
-            metrics=metrics,
+            metrics=plain["metrics"],
             files=out / "files" if plain["save_files"] else None,
             progress=advance,
         )

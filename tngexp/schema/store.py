@@ -7,12 +7,14 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from tngexp.common.configuration import register_resolvers
+from tngexp.schema.measuring import CompareConf, EvaluateConf
 from tngexp.schema.run import TrainConf
 from tngexp.schema.trainer import TrainerConf
 
 __all__ = ["SCHEMA", "register_config"]
 
-SCHEMA: dict[str, type[Any]] = {conf.__name__: conf for conf in (TrainConf, TrainerConf)}
+_CONFS = (TrainConf, TrainerConf, EvaluateConf, CompareConf)
+SCHEMA: dict[str, type[Any]] = {conf.__name__: conf for conf in _CONFS}
 """The structured configs by the names that Hydra's messages call them."""
 
 
@@ -21,4 +23,6 @@ def register_config() -> None:
     register_resolvers()
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConf, provider="tngexp")
+    store.store(name="evaluate_schema", node=EvaluateConf, provider="tngexp")
+    store.store(name="compare_schema", node=CompareConf, provider="tngexp")
     store.store(group="trainer", name="schema", node=TrainerConf, provider="tngexp")

@@ -19,7 +19,7 @@ from tngexp.bitstream.codec_files import load
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
 from tngexp.devices.allocator import keep_freed_memory
-from tngexp.devices.distributed import Processes, companions, hush, processes
+from tngexp.devices.distributed import Processes, processes, silence, started_processes
 from tngexp.devices.precision import resolve_precision
 from tngexp.logs.console import quiet
 from tngexp.logs.loggers import finish, log_config, log_folder, make_loggers, wandb_id_of
@@ -103,8 +103,8 @@ def _run(
     accelerator = resolve_accelerator(settings)
     team = processes(settings, accelerator)
     if not team.first:
-        hush()
-    with companions(team, config), RunLock() as lock:
+        silence()
+    with started_processes(team, config), RunLock() as lock:
         return _train(config, settings, accelerator, team, lock, stop, finished, tell)
 
 

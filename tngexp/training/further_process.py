@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 def main(file: str) -> int:
     """Train as the configuration in ``file`` says; the exit code."""
-    end_with(int(os.environ["_TNGEXP_COMPANION"]))
+    end_with(int(os.environ["_TNGEXP_FIRST_PROCESS"]))
     for name in ("SIGUSR1", "SIGUSR2"):  # meant for the first process, but sent to all
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
