@@ -16,14 +16,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import tngexp.cli.compare
+import tngexp.evaluation.compare
 import tngexp.cli.train
 from tngexp.cli.train import main
 from tngexp.common.configuration import CONF_DIR, register_resolvers, swept
 from tngexp.io import load
 from tngexp.runs.lock import RunLock
 from tngexp.studies.plan import MARKER, ladder_values
-from tngexp.training import checkpoint_io
+from tngexp.runs import checkpoint_io
 from tngexp.training.module import LitCodec
 from tngexp.types import ConfigError
 
@@ -66,7 +66,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         runs.append(json.loads(json.dumps(dict(config))))
         return train(config, *args, **kwargs)
 
-    monkeypatch.setattr(tngexp.train, "train", spy)
+    monkeypatch.setattr(tngexp.cli.train, "train", spy)
     return runs
 
 
@@ -79,7 +79,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         runs.append((config["runs"], config["out"]))
         raise ConfigError("not measured")
 
-    monkeypatch.setattr(tngexp.compare, "compare", compare)
+    monkeypatch.setattr(tngexp.evaluation.compare, "compare", compare)
     return runs
 
 
