@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import tngexp.evaluation.compare
 import tngexp.cli.train
-from tngexp.cli.train import main
+from tngexp.cli.train import as_hydra_reads, main
 from tngexp.common.configuration import CONF_DIR, register_resolvers, swept
 from tngexp.io import load
 from tngexp.runs.lock import RunLock
@@ -110,7 +110,7 @@ def interrupt_second(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_named_sweeps_are_the_published_ladders(name: str, loss: str, values: list[float]) -> None:
     register_resolvers()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", [f"+sweep={name}"], return_hydra_config=True)
+        config = compose("train", [f"sweep={name}"], return_hydra_config=True)
     swept_values = config.hydra.sweeper.params["loss.lmbda"]
     assert [float(word) for word in swept_values.split(",")] == values
     assert config.loss._target_.endswith(loss)
@@ -119,6 +119,20 @@ def test_named_sweeps_are_the_published_ladders(name: str, loss: str, values: li
     assert config.hydra.sweep.dir == f"multirun/{name}-gmm-{short}"
     if name.startswith("ladder"):
         assert 1 + 5 * config.ladder.fraction <= 2.2
+
+
+def test_a_sweep_is_chosen_as_any_group_is(sweep: Command) -> None:
+    assert as_hydra_reads(["sweep=a", "model=b", "-m"]) == ["-m", "sweep=a", "model=b"]
+    # As it was typed while the group had no default.
+    assert as_hydra_reads(["-m", "+sweep=a", "+search=b"]) == ["-m", "sweep=a", "search=b"]
+    assert as_hydra_reads(["+callbacks.sweep=1"]) == ["+callbacks.sweep=1"]
+    code, _, err = sweep("sweep=lambda_mes")
+    assert code == 2
+    listed = "ladder_mse, ladder_msssim, lambda_mixed, lambda_mse, lambda_msssim"
+    assert err == (
+        f"error: unknown option sweep=lambda_mes. Did you mean 'lambda_mse'? "
+        f"Options of sweep: {listed}.\n"
+    )
 
 
 def test_a_named_sweep_names_its_runs_by_what_differs() -> None:
@@ -134,7 +148,7 @@ def test_the_same_command_again_trains_nothing(
     sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     # The command line's list overrules the file's.
-    words = ["+sweep=lambda_mse", "loss.lmbda=0.01,0.02", *REPORT, "report.images=1"]
+    words = ["sweep=lambda_mse", "loss.lmbda=0.01,0.02", *REPORT, "report.images=1"]
     code, out, err = sweep(*words)
     assert code == 0, err
     folder = tmp_path / "multirun" / "lambda_mse-hyperprior-mse"

@@ -146,7 +146,7 @@ def compare_runs(
 
 def repeat_command(words: list[str], folder: Path) -> str:
     """The command line that continues the sweep in ``folder``."""
-    known = ("+sweep=", "hydra.sweep.dir=")  # these lead to the same folder again
+    known = ("sweep=", "hydra.sweep.dir=")  # these lead to the same folder again
     if not any(word.startswith(known) for word in words):
         words = [*words, f"hydra.sweep.dir={shown_path(folder)}"]
     return f"python -m tngexp.train {shlex.join(words)}"
@@ -178,7 +178,7 @@ def _curve(context: Any, folder: Path, own: str | None, ladder: bool) -> str | N
         return None
     choices = context.runtime.choices
     words = re.sub(r"^\d+_", "", folder.name).replace(own, "").split(",")
-    named = ("model=", "loss=", "+sweep=")
+    named = ("model=", "loss=", "sweep=")
     others = [word for word in words if word and not word.startswith(named)]
     return "-".join([choices.model, choices.loss, *others, *(["ladder"] if ladder else [])])
 
