@@ -187,9 +187,9 @@ def _compare(config: DictConfig, result: TrainResult, logger: Any) -> list[Any]:
 def as_hydra_reads(words: list[str]) -> list[str]:
     """A command line as people type it in the form that Hydra accepts.
 
-    Hydra parses with ``ArgumentParser.parse_args()``, which refuses ``model=gmm -m loss.lmbda=1,2``:
-    flags between overrides need ``parse_intermixed_args()``, and no argument of ``hydra.main``
-    chooses the parser. So ``-m`` goes first.
+    Hydra parses with ``ArgumentParser.parse_args()``, which refuses flags between overrides,
+    ``model=gmm -m loss.lmbda=1,2``; they need ``parse_intermixed_args()``, and no argument of
+    ``hydra.main`` chooses the parser. So ``-m`` goes first.
     ``+sweep=…`` and ``+search=…`` are from before these groups stood in ``conf/train.yaml``; Hydra
     refuses to add what is there.
     """

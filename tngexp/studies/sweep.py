@@ -58,13 +58,14 @@ def plan_job(config: DictConfig) -> Plan:
     Raises:
         TngexpError: when its folder holds another run, or its ladder's previous step is missing.
     """
-    from tngexp.studies.plan import plan
+    from tngexp.studies.plan import Job, plan
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
     context = HydraConfig.get()
     folder, own = Path(plain["run_dir"]), _along(context.overrides.task)
     neighbour = _neighbour(context, folder, own) if plain.get("ladder") is not None else None
-    return plan(plain, _curve(context, folder, own, "ladder" in plain), neighbour)
+    job = Job(list(context.overrides.task), context.job.num)
+    return plan(plain, _curve(context, folder, own, "ladder" in plain), neighbour, job)
 
 
 def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
@@ -74,7 +75,7 @@ def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
     """
     from tngexp.evaluation.compare import log_comparison
     from tngexp.logs.rd_log import run_logger
-    from tngexp.studies.plan import markers
+    from tngexp.studies.marker import markers
 
     folder = folder.absolute()
     if OmegaConf.select(sweep, "report.anchors") is None or not folder.is_dir():
@@ -102,7 +103,7 @@ def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
 
 def ended_since(sweep_dir: Path, moment: float) -> bool:
     """Whether a run below ``sweep_dir`` has ended after ``moment`` (of ``time.time()``)."""
-    from tngexp.studies.plan import MARKER
+    from tngexp.studies.marker import MARKER
 
     return any(path.stat().st_mtime >= moment for path in sweep_dir.rglob(MARKER))
 
