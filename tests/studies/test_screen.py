@@ -127,7 +127,11 @@ def test_what_has_no_counterpart_is_left_out_with_a_word(
 
 def test_without_a_pair_there_is_nothing_to_say(make_run: MakeRun, screen: Screen) -> None:
     make_run("quantizer=mixed", job=0, seed=0)
-    make_run("quantizer=ste", job=1, seed=1)
+    make_run("quantizer=ste", job=1, seed=0, complete=False)
+    error = refused(screen)
+    assert "the finished runs are all of one variant" in error
+    assert "\nleft out, because not finished: sweep/seed=0,quantizer=ste; repeat the" in error
+    make_run("quantizer=ste", job=3, seed=1)
     assert "no variant has a run with the same seed as one of the base" in refused(screen)
 
 
@@ -202,7 +206,7 @@ def test_a_folder_without_runs_says_what_to_do(
 
 def test_bad_options_are_one_message(make_run: MakeRun, screen: Screen) -> None:
     make_run("quantizer=mixed", job=0)
-    assert "all 1 runs are of one variant" in refused(screen)
+    assert "the finished runs are all of one variant" in refused(screen)
     assert "confidence=2 must be a number between 0 and 1" in refused(screen, "confidence=2")
     assert "runs=nowhere is no folder" in refused(screen, "runs=nowhere")
     assert "runs is not set" in screen()[2]

@@ -36,11 +36,21 @@ def screen(config: Mapping[str, Any]) -> Screening:
     Raises:
         ConfigError: for options or runs that cannot be used.
     """
+    notes: list[str] = []
+    try:
+        return _screen(config, notes)
+    except ConfigError as error:
+        # What was left out may be why.
+        raise ConfigError("\n".join([str(error), *notes])) from error
+
+
+def _screen(config: Mapping[str, Any], notes: list[str]) -> Screening:
     folders = [Path(name).expanduser() for name in as_list("runs", config["runs"])]
     if not folders:
         raise ConfigError("runs=[] names no sweep; give its folder, runs=multirun/NAME")
     pair, confidence = str(config["pair"]), _confidence(config["confidence"])
-    runs, notes = find_runs(folders)
+    runs, unfinished = find_runs(folders)
+    notes += unfinished
     variants = sort_runs(runs, pair, _words(config["base"]))
     check_comparable(variants)
 

@@ -136,8 +136,8 @@ def sort_runs(runs: Sequence[ScreenedRun], pair: str, base: Sequence[str] = ()) 
         same[value] = run
     if len(sorted_runs) < 2:
         raise ConfigError(
-            f"all {len(runs)} runs are of one variant, with nothing to compare; sweep an option "
-            f"besides {pair}, such as quantizer=mixed,ste"
+            "there is nothing to compare: the finished runs are all of one variant. Sweep an "
+            f"option besides {pair}, such as quantizer=mixed,ste"
         )
     chosen = _base(sorted_runs, options, base)
     return Variants(chosen, {chosen: sorted_runs.pop(chosen), **sorted_runs}, {*options})
