@@ -96,8 +96,6 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
         console.print(Text(f"train on with {more}"), soft_wrap=True)
 
 
-
-
 def _qualities(val: dict[str, float]) -> list[tuple[str, str]]:
     """(label, key prefix) of each quality, or one row for a fixed rate."""
     found = {match[1] for key in val if (match := re.match(r"val/q([\d.]+)/bpp$", key))}
