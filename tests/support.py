@@ -31,8 +31,8 @@ SIZES = {"encoder.N": 8, "encoder.M": 16}  # M a multiple of what priors and cod
 
 
 def options(group: str) -> list[str]:
-    """Names of a configuration group's options."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """Names of a configuration group's options; ``_base`` and its like are parts of them."""
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 
 def codec_config(

@@ -110,7 +110,7 @@ def test_training_names_option_and_file(tmp_path: Path, kind: str, option: str) 
         },
         "data": {"_target_": "tngexp.datasets.sample.SampleDataModule"},
         "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1},
-        "trainer": {"max_steps": 1, "val_every": 1},
+        "trainer": {"max_steps": 1, "val_check_interval": 1},
         "run_dir": str(tmp_path / "run"),
         option: str(path),
     }  # fmt: skip

@@ -111,7 +111,11 @@ def test_the_python_interface_has_the_same_schema() -> None:
     for key, value, message in (
         ("sed", 1, "unknown option sed. Did you mean 'seed'?"),
         ("seed", "abc", "seed='abc' must be a whole number"),
-        ("trainer", {**config["trainer"], "clip": 1.0}, "trainer.clip is now trainer.gradient"),
+        (
+            "trainer",
+            {**config["trainer"], "clip": 1.0},
+            "trainer.clip is now trainer.gradient",
+        ),
         ("trainer", {"max_steps": 0}, "trainer.max_steps=0 must be a whole number of at least 1"),
     ):
         with pytest.raises(ConfigError, match=message.replace("?", r"\?")):

@@ -10,6 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from tngexp.cli.screen import _quoted
+from tngexp.cli.train import as_hydra_reads
 from tngexp.common.configuration import CONF_DIR
 from tngexp.schema.store import register_config
 
@@ -40,7 +41,7 @@ def test_training_commands_compose(command: str) -> None:
     config_dir = "--config-dir" in words
     if config_dir:  # a placeholder for a folder of the reader's
         return
-    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    overrides = [word for word in as_hydra_reads(words) if "=" in word and word[0] != "-"]
     if sweep:  # the first value of each; options and numbers compose alike
         overrides = [re.sub(r"=([^,\[]*),.*", r"=\1", word) for word in overrides]
     register_config()

@@ -1,222 +1,219 @@
-"""A screening trains each run once, goes on where it stopped, and judges by seeds."""
+"""A screening reads a finished sweep, pairs its runs, and says what cannot be compared."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import photo
+from hydra.core.global_hydra import GlobalHydra
 
 from tngexp.cli import screen as entry
-from tngexp.studies.screen_runs import LossTrace, Run, weights_content
+from tngexp.studies.marker import MARKER
+
+MakeRun = Callable[..., Path]
+Screen = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def words(tmp_path: Path) -> list[str]:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for index in range(6):
-        photo(90 + index, 80).save(photos / f"{index}.png")
-    return [
-        "base=factorized+encoder.N=8+encoder.M=12+loss=mse",
-        "variants=[optimizer.lr=2e-3]",
-        "seeds=2",
-        "steps=4",
-        "points=2",
-        "dataset=folder",
-        f"dataset_options=[data.root={photos},data.crop=64,data.batch_size=2,data.val_images=2]",
-        "logger=none",
-        f"out={tmp_path / 'out'}",
-    ]
+def screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Screen:
+    """The command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["screen.py"])
+
+    def screen(*words: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        code = entry.main(["logger=none", *words])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return screen
 
 
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the runs that were trained, in order."""
-    from tngexp.training import train as module
-
-    names: list[str] = []
-    original = module.train
-
-    def train(config: Any, *rest: Any) -> Any:
-        names.append(str(config.name))
-        return original(config, *rest)
-
-    monkeypatch.setattr(module, "train", train)
-    return names
+def pairs(make_run: MakeRun, *losses: tuple[float, float]) -> None:
+    """Runs of quantizer=mixed and quantizer=ste, for each seed a loss of both."""
+    for seed, (mixed, ste) in enumerate(losses):
+        make_run("quantizer=mixed", job=2 * seed, seed=seed, loss=mixed)
+        make_run("quantizer=ste", job=2 * seed + 1, seed=seed, loss=ste)
 
 
-def test_verdicts_plot_and_compute(
-    words: list[str], tmp_path: Path, trained: list[str], capsys: Any
+def refused(screen: Screen, *words: str) -> str:
+    code, out, err = screen("runs=sweep", *words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    return err
+
+
+def test_verdict_table_plot_and_numbers(make_run: MakeRun, screen: Screen, tmp_path: Path) -> None:
+    pairs(make_run, (2.0, 1.8), (4.0, 3.4), (3.0, 2.7))
+    code, out, err = screen("runs=sweep")
+    assert (code, err) == (0, "")
+    assert "RD loss after 4 steps, 3 runs each" in out
+    assert "-11.67% ± 7.17%: better" in out  # Student's t of −10, −15, −10 %, two degrees
+    assert "1.50 M" in out
+    folder = tmp_path / "sweep" / "screen"
+    assert (folder / "screen.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((folder / "screen.json").read_text())
+    assert content["base"]["name"] == "quantizer=mixed"
+    (ste,) = content["variants"].values()
+    assert ste["losses"] == {"0": 1.8, "1": 3.4, "2": 2.7}
+    assert ste["curves"] == {"0": [3.0, 1.8], "1": [3.0, 3.4], "2": [3.0, 2.7]}
+    assert (ste["steps"], ste["seconds"], ste["pairs"]) == ([2, 4], 180.0, 3)
+
+    code, out, _ = screen("runs=sweep", "base=quantizer=ste", "confidence=0.5", "out=elsewhere")
+    assert code == 0
+    assert "+13.29%" in out
+    assert "50% interval" in out
+    assert (tmp_path / "elsewhere" / "screen.json").is_file()
+
+
+def test_a_plain_run_beside_its_variants_is_the_base(
+    make_run: MakeRun, screen: Screen, tmp_path: Path
 ) -> None:
-    assert entry.main(words) == 0
-    shown = capsys.readouterr().out
-    assert "against the base" in shown
-    assert "±" in shown
-    out = tmp_path / "out"
-    assert (out / "screen.png").read_bytes().startswith(b"\x89PNG")
-    assert trained == ["base-0", "optimizer.lr=2e-3-0", "base-1", "optimizer.lr=2e-3-1"]
-    summary = json.loads((out / "screen.json").read_text())
-    verdict = summary["variants"]["optimizer.lr=2e-3"]
-    base = summary["base"]["losses"]
-    expected = [verdict["losses"][seed] / base[seed] - 1 for seed in ("0", "1")]
-    assert verdict["change"] == pytest.approx(sum(expected) / 2)
-    assert base["0"] != base["1"]
-    assert summary["seconds"] > 0
-    trace = json.loads((out / "base" / "seed0" / "trace.json").read_text())
-    assert trace["steps"] == [2, 4]
-    assert len(trace["losses"]) == 2
-
-    # Again, with a further variant: only that one trains.
-    trained.clear()
-    assert entry.main([*words[:1], "variants=[optimizer.lr=2e-3,quantizer=ste]", *words[2:]]) == 0
-    assert trained == ["quantizer=ste-0", "quantizer=ste-1"]
+    for seed in range(2):
+        make_run("+callbacks.x={a:1}", "prior=gmm", job=seed, seed=seed)
+        make_run(job=seed, seed=seed)
+        make_run(
+            "prior=gmm",
+            "logger=csv",
+            "trainer.enable_progress_bar=true",
+            job=seed,
+            seed=seed,
+            loss=1.0,
+        )
+    assert screen("runs=sweep")[0] == 0
+    content = json.loads((tmp_path / "sweep" / "screen" / "screen.json").read_text())
+    assert content["base"]["name"] == "no override"
+    assert set(content["variants"]) == {"prior=gmm", "+callbacks.x={a:1} prior=gmm"}
+    assert content["variants"]["prior=gmm"]["change"] == -0.5
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["new", "from_weights"])
-def test_an_interrupted_training_goes_on(
-    words: list[str], tmp_path: Path, trained: list[str], warm: bool
+def test_another_option_may_pair(make_run: MakeRun, screen: Screen, tmp_path: Path) -> None:
+    for seed in range(2):
+        for job, lmbda in enumerate([1.0, 2.0]):
+            name = f"{seed}_{lmbda}"
+            make_run("a=1", job=job + 2 * seed, seed=seed, lmbda=lmbda, name=name, loss=2.0 - seed)
+    # Losses at several λ do not compare, not even in pairs.
+    assert "measure differently (loss.lmbda: " in refused(screen, "pair=loss.lmbda")
+    assert "pair=model.x is no option" in refused(screen, "pair=model.x")
+    code, _, _ = screen("runs=[sweep/0_1.0,sweep/1_1.0]", "pair=loss.lmbda")
+    assert code == 0
+    (path,) = tmp_path.rglob("screen.json")
+    content = json.loads(path.read_text())
+    assert content["base"]["losses"] == {"1.0": 2.0}
+    assert content["variants"]["seed=1"]["word"] == "one pair"
+
+
+def test_what_has_no_counterpart_is_left_out_with_a_word(
+    make_run: MakeRun, screen: Screen, tmp_path: Path
 ) -> None:
-    assert entry.main(words) == 0
-    out = tmp_path / "out"
-    if warm:
-        start = out / "base" / "seed0" / "checkpoints" / "last.ckpt"
-        out = tmp_path / "further"
-        words = [f"{words[0]}+init_from={start}", *words[1:-1], f"out={out}"]
-        assert entry.main(words) == 0
-    folder = out / "base" / "seed1"
-    whole = json.loads((folder / "trace.json").read_text())
-    # As a kill between the two validations would leave it.
-    (folder / "trace.json").unlink()
-    last, previous = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
-    previous.replace(last)
-    trained.clear()
-    assert entry.main(words) == 0
-    assert trained == ["base-1"]
-    again = json.loads((folder / "trace.json").read_text())
-    assert again["steps"] == whole["steps"]
-    assert again["losses"] == pytest.approx(whole["losses"], rel=1e-6)
+    pairs(make_run, (2.0, 1.8), (4.0, 3.4))
+    make_run("quantizer=mixed", job=4, seed=2, loss=9.0)
+    make_run("quantizer=ste", job=5, seed=2, complete=False)
+    make_run("quantizer=ste", job=7, seed=3)
+    (tmp_path / "sweep" / "begun" / ".hydra").mkdir(parents=True)
+    code, out, err = screen("runs=sweep")
+    assert code == 0
+    assert "-12.50%" in out
+    assert (
+        "warning: left out, because not finished: sweep/begun, sweep/seed=2,quantizer=ste; "
+        "repeat the command that trains them" in err
+    )
+    assert "quantizer=ste is compared without seed=2, of which there is no finished run of " in err
+    assert "without seed=3, of which there is no finished run of quantizer=mixed" in err
+    content = json.loads((tmp_path / "sweep" / "screen" / "screen.json").read_text())
+    assert len(content["left_out"]) == 3
 
 
-def test_a_training_that_lacks_its_trace_alone_is_not_repeated(
-    words: list[str], tmp_path: Path, trained: list[str], capsys: Any
-) -> None:
-    words = [*words[:1], "variants=[]", "seeds=1", *words[3:]]
-    assert entry.main(words) == 0
-    trace = tmp_path / "out" / "base" / "seed0" / "trace.json"
-    whole = json.loads(trace.read_text())
-    trace.unlink()
-    assert entry.main(words) == 0
-    assert trained == ["base-0"]
-    assert json.loads(trace.read_text()) == whole
-
-    # With other options it would be another training that went on from these weights.
-    trace.unlink()
-    capsys.readouterr()
-    assert entry.main([*words, "common=[rate=fixed,optimizer.lr=0.25]"]) == 2
-    error = capsys.readouterr().err
-    assert "holds a training with other optimizer.lr: " in error
-    assert "optimizer.lr" in error
-    assert "out=DIR" in error
-    assert not trace.exists()
+def test_without_a_pair_there_is_nothing_to_say(make_run: MakeRun, screen: Screen) -> None:
+    make_run("quantizer=mixed", job=0, seed=0)
+    make_run("quantizer=ste", job=1, seed=0, complete=False)
+    error = refused(screen)
+    assert "the finished runs are all of one variant" in error
+    assert "\nleft out, because not finished: sweep/seed=0,quantizer=ste; repeat the" in error
+    make_run("quantizer=ste", job=3, seed=1)
+    assert "no variant has a run with the same seed as one of the base" in refused(screen)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("special", "message"),
     [
-        ("variants=[quantizer=nope]", "nope"),
-        ("seeds=0", "seeds=0 must be"),
-        ("base=nope", "nope"),
-        ("steps=6", "holds a training with"),
-        ("variants={a:1}", "variants="),
+        ({"steps": (4, 8)}, "different numbers of steps: 4 (sweep/seed=0,quantizer=mixed), 8 (swe"),
+        ({"photos": "q"}, "have trained on other photos than each other"),
+        ({"val_photos": "w"}, "measure differently (validation photos: v there, w now)"),
+        ({"lmbda": 0.02}, "measure differently (loss.lmbda: 0.01 there, 0.02 now)"),
+        ({"loss": None}, "has no validation loss at its end"),
+        ({"job": None}, "has been trained by an earlier version"),
     ],
 )
-def test_bad_input_is_one_message(
-    change: str, message: str, words: list[str], capsys: Any, tmp_path: Path
+def test_runs_that_do_not_compare_are_refused(
+    special: dict[str, Any], message: str, make_run: MakeRun, screen: Screen
 ) -> None:
-    folder = tmp_path / "out" / "base" / "seed0"
-    folder.mkdir(parents=True)
-    (folder / "trace.json").write_text(
-        json.dumps(
-            {"overrides": ["other"], "steps": [], "losses": [], "seconds": 0, "parameters": 0}
-        )
-    )
-    key = change.partition("=")[0]
-    assert entry.main([*[w for w in words if not w.startswith(f"{key}=")], change]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
+    make_run("quantizer=mixed", job=0)
+    make_run("quantizer=ste", **{"job": 1, **special})
+    assert message in refused(screen)
 
 
-def test_other_photos_under_the_same_path_are_not_taken_for_trained(
-    words: list[str], tmp_path: Path, trained: list[str], capsys: Any
+def test_photos_to_train_on_may_be_what_is_screened(make_run: MakeRun, screen: Screen) -> None:
+    make_run("data.root=A", job=0, photos="a", name="a")
+    make_run("data.root=B", job=1, photos="b", name="b")
+    assert screen("runs=sweep")[0] == 0
+
+
+def test_a_run_without_its_last_validation_is_refused(make_run: MakeRun, screen: Screen) -> None:
+    make_run("quantizer=mixed", job=0)
+    folder = make_run("quantizer=ste", job=1)
+    content = json.loads((folder / MARKER).read_text())
+    (folder / MARKER).write_text(json.dumps({**content, "steps": 5}))
+    assert "stopped between its last step and the validation after it" in refused(screen)
+
+
+def test_the_base_is_asked_for_where_it_cannot_be_told(make_run: MakeRun, screen: Screen) -> None:
+    make_run("quantizer=mixed", job=0)
+    make_run("quantizer=ste", job=0)
+    asked = refused(screen)
+    assert 'base="…": quantizer=mixed; quantizer=ste' in asked
+    assert "base=quantizer=st names no variant" in refused(screen, "base=quantizer=st")
+    assert screen("runs=sweep", "base=quantizer=ste")[0] == 0
+
+
+def test_two_runs_of_one_kind_are_refused(make_run: MakeRun, screen: Screen) -> None:
+    make_run("quantizer=mixed", job=0)
+    make_run("quantizer=mixed", job=0, name="again")
+    make_run("quantizer=ste", job=1)
+    assert "are both runs of quantizer=mixed with seed=0" in refused(screen)
+    code, _, _ = screen("runs=[sweep/again,'sweep/seed=0,quantizer=ste']")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["other.txt"], "there is no run of a sweep in sweep; train some first: python -m"),
+        (["base/seed0/trace.json"], "holds a screening of an earlier version"),
+        (["a/checkpoints/last.ckpt"], "no run in sweep can be compared: sweep/a not finished;"),
+    ],
+)
+def test_a_folder_without_runs_says_what_to_do(
+    files: list[str], message: str, screen: Screen, tmp_path: Path
 ) -> None:
-    words[1:3] = ["variants=optimizer.lr=2e-3", "seeds=1"]  # one is a list of one
-    assert entry.main(words) == 0
-    assert trained == ["base-0", "optimizer.lr=2e-3-0"]
-    trained.clear()
-    path, trace = tmp_path / "photos" / "3.png", tmp_path / "out" / "base" / "seed0" / "trace.json"
-    finished = trace.read_bytes()
-    photo(93, 80).rotate(180).save(path)
-    # Finished or interrupted.
-    for _ in range(2):
-        assert entry.main(words) == 2
-        assert "base/seed0 holds a training with other photos" in capsys.readouterr().err
-        trace.unlink(missing_ok=True)
-    trace.write_bytes(finished)
-    photo(93, 80).save(path)
-    assert entry.main(words) == 0
-    assert trained == []
+    for name in files:
+        path = tmp_path / "sweep" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert message in refused(screen)
 
 
-def test_trainings_that_do_not_tell_their_data_are_refused(
-    words: list[str], tmp_path: Path, capsys: Any
-) -> None:
-    words[1:3] = ["variants=[]", "seeds=1"]
-    assert entry.main(words) == 0
-    (tmp_path / "out" / "base" / "seed0" / "made-of.json").unlink()
-    assert entry.main(words) == 2
-    assert "does not say which data" in capsys.readouterr().err
-
-
-def test_the_content_of_a_start_counts(tmp_path: Path) -> None:
-    path = tmp_path / "a.ckpt"
-    assert weights_content(str(path)) is weights_content(None) is None
-    contents = set()
-    for text in "ab":
-        path.write_text(text)
-        contents.add(weights_content(str(path)))
-    assert len(contents) == 2
-
-
-def test_runs_never_share_a_folder(tmp_path: Path) -> None:
-    names = ["a=[1,2]", "a=(1,2)", "a=1", "x" * 150, "x" * 151]
-    folders = {Run(name, (), 0).folder(tmp_path) for name in names}
-    assert len(folders) == len(names)
-    assert Run("a=1", (), 0).folder(tmp_path) == tmp_path / "a=1" / "seed0"
-
-
-def test_overrides_need_no_quotes() -> None:
-    word = "variants=[quantizer=ste,prior=gmm+optimizer.betas=[0.9,0.99],plain]"
-    assert entry._quoted(word) == (
-        "variants=['quantizer=ste','prior=gmm+optimizer.betas=[0.9,0.99]','plain']"
-    )
-    assert entry._quoted("base=gmm+encoder.N=8") == "base='gmm+encoder.N=8'"
-    for word in ("base=tng", "seeds=3", "variants=['a=b']", "out=x=y"):
-        assert entry._quoted(word) == word
-
-
-def test_a_trace_remembers_the_time_of_earlier_parts(make_codec: Callable[..., Any]) -> None:
-    first = LossTrace()
-    first._started -= 5.0  # five seconds ago
-    first.on_train_start(None, None)  # type: ignore[arg-type]
-    first._started -= 5.0
-    state = first.state_dict()
-    assert state["seconds"] == pytest.approx(5.0, abs=0.5)
-    second = LossTrace()
-    second.load_state_dict(state)
-    second.on_train_start(None, None)  # type: ignore[arg-type]
-    assert second.state_dict()["seconds"] == pytest.approx(5.0, abs=0.5)
+def test_bad_options_are_one_message(make_run: MakeRun, screen: Screen) -> None:
+    make_run("quantizer=mixed", job=0)
+    assert "the finished runs are all of one variant" in refused(screen)
+    assert "confidence=2 must be a number between 0 and 1" in refused(screen, "confidence=2")
+    assert "runs=nowhere is no folder" in refused(screen, "runs=nowhere")
+    assert "runs is not set" in screen()[2]

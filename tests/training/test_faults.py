@@ -18,7 +18,7 @@ import torch
 from tngexp.io import read_checkpoint
 from tngexp.runs.lock import RunLock
 from tngexp.runs.summary import TrainResult
-from tngexp.studies.plan import Marker
+from tngexp.studies.marker import Marker
 from tngexp.types import ConfigError
 
 JOBS = ("loss.lmbda=0.0018", "loss.lmbda=0.025")

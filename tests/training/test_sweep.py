@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -18,13 +19,15 @@ from hydra.core.global_hydra import GlobalHydra
 
 import tngexp.cli.train
 import tngexp.evaluation.compare
-from tngexp.cli.train import main
+from tngexp.cli.train import as_hydra_reads, main
 from tngexp.common.configuration import CONF_DIR, swept
 from tngexp.io import load
 from tngexp.runs import checkpoint_io
+from tngexp.runs.learning_curve import LearningCurve
 from tngexp.runs.lock import RunLock
 from tngexp.schema.store import register_config
-from tngexp.studies.plan import MARKER, ladder_values
+from tngexp.studies.marker import MARKER
+from tngexp.studies.plan import ladder_values
 from tngexp.training.module import LitCodec
 from tngexp.types import ConfigError
 
@@ -84,13 +87,13 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return runs
 
 
-def interrupt_second(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """SIGTERM at step 1 of the run with λ = 0.02."""
+def interrupt_second(monkeypatch: pytest.MonkeyPatch, step: int = 1) -> pytest.MonkeyPatch:
+    """SIGTERM after ``step`` steps of the run with λ = 0.02; it is obeyed after the next."""
     start = LitCodec.on_train_batch_start
 
     def interrupted(self: LitCodec, batch: Any, batch_idx: int) -> None:
         lmbda = self._info["config"]["loss"]["lmbda"]
-        if lmbda == 0.02 and self.global_step == 1:
+        if lmbda == 0.02 and self.global_step == step:
             os.kill(os.getpid(), signal.SIGTERM)
         start(self, batch, batch_idx)
 
@@ -111,7 +114,7 @@ def interrupt_second(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_named_sweeps_are_the_published_ladders(name: str, loss: str, values: list[float]) -> None:
     register_config()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", [f"+sweep={name}"], return_hydra_config=True)
+        config = compose("train", [f"sweep={name}"], return_hydra_config=True)
     swept_values = config.hydra.sweeper.params["loss.lmbda"]
     assert [float(word) for word in swept_values.split(",")] == values
     assert config.loss._target_.endswith(loss)
@@ -120,6 +123,20 @@ def test_named_sweeps_are_the_published_ladders(name: str, loss: str, values: li
     assert config.hydra.sweep.dir == f"multirun/{name}-gmm-{short}"
     if name.startswith("ladder"):
         assert 1 + 5 * config.ladder.fraction <= 2.2
+
+
+def test_a_sweep_is_chosen_as_any_group_is(sweep: Command) -> None:
+    assert as_hydra_reads(["sweep=a", "model=b", "-m"]) == ["-m", "sweep=a", "model=b"]
+    # As it was typed while the group had no default.
+    assert as_hydra_reads(["-m", "+sweep=a", "+search=b"]) == ["-m", "sweep=a", "search=b"]
+    assert as_hydra_reads(["+callbacks.sweep=1"]) == ["+callbacks.sweep=1"]
+    code, _, err = sweep("sweep=lambda_mes")
+    assert code == 2
+    listed = "ladder_mse, ladder_msssim, lambda_mixed, lambda_mse, lambda_msssim"
+    assert err == (
+        f"error: unknown option sweep=lambda_mes. Did you mean 'lambda_mse'? "
+        f"Options of sweep: {listed}.\n"
+    )
 
 
 def test_a_named_sweep_names_its_runs_by_what_differs() -> None:
@@ -135,7 +152,7 @@ def test_the_same_command_again_trains_nothing(
     sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     # The command line's list overrules the file's.
-    words = ["+sweep=lambda_mse", "loss.lmbda=0.01,0.02", *REPORT, "report.images=1"]
+    words = ["sweep=lambda_mse", "loss.lmbda=0.01,0.02", *REPORT, "report.images=1"]
     code, out, err = sweep(*words)
     assert code == 0, err
     folder = tmp_path / "multirun" / "lambda_mse-hyperprior-mse"
@@ -244,6 +261,68 @@ def test_another_configuration_is_refused(
         assert "hydra.sweep.dir=DIR" in err
         assert "Traceback" not in err
     assert len(trained) == 1
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "interrupted"])
+def test_other_files_under_the_same_path_are_refused(
+    sweep: Command, trained: list[dict[str, Any]], tmp_path: Path, photos: Path, ended: bool
+) -> None:
+    root, start = tmp_path / "photos", tmp_path / "start.ckpt"
+    shutil.copytree(photos, root)
+    words = ["-m", "loss.lmbda=0.01", "trainer.max_steps=4", f"data.root={root}"]
+    assert sweep(*words, "hydra.sweep.dir=first")[0] == 0
+    (best,) = (tmp_path / "first").rglob("best.ckpt")
+    start.write_bytes(best.read_bytes())
+    words += ["hydra.sweep.dir=here", f"init_from={start}"]
+    assert sweep(*words)[0] == 0
+    if not ended:  # as a kill between the two validations would leave it
+        (marker,) = (tmp_path / "here").rglob(MARKER)
+        marker.unlink()
+        (last,) = (tmp_path / "here").rglob("last.ckpt")
+        last.with_name("previous.ckpt").replace(last)
+    trained.clear()
+    photo, weights = root / "3.png", start.read_bytes()
+    earlier = photo.read_bytes()
+    photo.write_bytes((root / "4.png").read_bytes())
+    code, _, err = sweep(*words)
+    assert code == 2
+    assert f"the photos of data.root={root} changed since" in err
+    assert "Put the earlier ones back" in err
+    assert "hydra.sweep.dir=DIR" in err
+    photo.write_bytes(earlier)
+    start.write_bytes((tmp_path / "here").rglob("best.ckpt").__next__().read_bytes())
+    code, _, err = sweep(*words)
+    assert code == 2
+    assert "the file of init_from changed since" in err
+    assert trained == []
+    start.write_bytes(weights)
+    code, out, err = sweep(*words, "data.cache_mib=7")  # decides nothing
+    assert code == 0, err
+    assert ("skipped" if ended else "goes on from its last checkpoint") in out
+
+
+def test_every_run_leaves_its_learning_curve(
+    sweep: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["-m", "loss.lmbda=0.02", "trainer.max_steps=6", "trainer.val_check_interval=3"]
+    assert sweep(*words, "hydra.sweep.dir=whole")[0] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_second(patch, step=3)
+        assert sweep(*words, "hydra.sweep.dir=parts")[0] == 128 + signal.SIGTERM
+    (path,) = (tmp_path / "parts").rglob("last.ckpt")
+    before = LearningCurve.read(path.parents[1])
+    assert before is not None
+    assert before.steps == (3,)
+    assert sweep(*words, "hydra.sweep.dir=parts")[0] == 0
+    (other,) = (tmp_path / "whole").rglob("last.ckpt")
+    whole, parts = (LearningCurve.read(folder.parents[1]) for folder in (other, path))
+    assert whole is not None
+    assert parts is not None
+    assert whole.steps == parts.steps == (3, 6)
+    assert parts.val_loss == pytest.approx(whole.val_loss, rel=1e-6)
+    assert parts.seconds > before.seconds > 0
+    codec = load(path).model
+    assert parts.parameters == sum(p.numel() for p in codec.parameters())
 
 
 def test_a_moved_sweep_is_still_the_same(

@@ -86,6 +86,7 @@ def _groups(folders: Sequence[Path]) -> dict[str, set[str]]:
     for folder in folders:
         for file in folder.rglob("*.yaml"):
             group = file.parent.relative_to(folder).as_posix()
-            if group != "." and group.partition("/")[0] != "hydra":
+            common = file.stem.startswith("_")  # to options of the group, and none itself
+            if group != "." and group.partition("/")[0] != "hydra" and not common:
                 found.setdefault(group, set()).add(file.stem)
     return dict(sorted(found.items()))

@@ -144,7 +144,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
 
 def _missing_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
-    options = list(error.options or [])
+    options = [name for name in error.options or [] if not name.startswith("_")]
     if not group:
         return f"there is no configuration called '{option}' in {CONF_DIR}"
     listed = f" Options of {group}: {', '.join(options)}." if options else ""

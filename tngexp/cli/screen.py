@@ -1,13 +1,12 @@
-"""Does my idea work? ``python -m tngexp.screen base=tng variants=[quantizer=ste] seeds=3``.
+"""Does my idea work? ``python -m tngexp.screen runs=multirun/screen``.
 
-Trains the base and each variant for the same few hundred steps with the same seeds, and says of
-each variant whether its RD loss is better, worse, or cannot be told apart, with how much certainty
-and for how much compute. Running the same command again goes on where it stopped.
+Reads a finished sweep and says of each variant whether its RD loss is better than the base's,
+worse, or cannot be told apart, with how much certainty and for how much compute. The sweep is an
+ordinary one: ``python -m tngexp.train -m experiment=screen seed=0,1,2 quantizer=mixed,ste``.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
@@ -16,25 +15,27 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp.cli.hydra_program import debugging, explain, guarded
+from tngexp.cli.screen_before import commands_of_today
 from tngexp.common.configuration import CONF_DIR
 from tngexp.common.folders import shown_path
 from tngexp.common.terminal import console
+from tngexp.errors import TngexpError
 from tngexp.report.text import print_table
-from tngexp.runs.interrupt import Interrupted
 from tngexp.schema.store import register_config
 from tngexp.studies.screen import Screening, log_screening, screen
-from tngexp.types import TngexpError
 
 __all__ = ["Screening", "main", "screen"]
-
-_OF_OVERRIDES = ("base", "variants", "common", "dataset_options")
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     register_config()
-    sys.argv[1:] = [_quoted(word) for word in (sys.argv[1:] if argv is None else argv)]
-
+    words = sys.argv[1:] if argv is None else argv
+    today = commands_of_today(words)
+    if today is not None:
+        print(f"error: {today}", file=sys.stderr)
+        return 2
+    sys.argv[1:] = [_quoted(word) for word in words]
     code = 0
 
     def job(config: DictConfig) -> None:
@@ -42,11 +43,9 @@ def main(argv: list[str] | None = None) -> int:
         try:
             plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             result = screen(plain)
+            for note in result.notes:
+                print(f"warning: {note}", file=sys.stderr)
             log_screening(plain, result)
-        except Interrupted as error:
-            print(f"{error}\nRun the same command again to go on.", file=sys.stderr)
-            code = error.exit_code
-            return
         except (TngexpError, OmegaConfBaseException, OSError) as error:
             message = explain(error, "screen")
             if message is None or debugging():
@@ -63,12 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _quoted(word: str) -> str:
-    """``variants=[quantizer=ste]`` as Hydra wants it: a value with = in it needs quotes."""
+    """``base=quantizer=mixed`` as Hydra wants it: a value with = in it needs quotes."""
     key, _, value = word.partition("=")
-    if key not in _OF_OVERRIDES or "=" not in value or "'" in value or '"' in value:
+    if key not in ("base", "runs") or "=" not in value or value[0] in "'\"[{":
         return word
-    if not (value.startswith("[") and value.endswith("]")):
-        return f"{key}='{value}'"
-    # Commas inside of a value's own brackets do not end it.
-    items = re.findall(r"(?:[^,\[\]{}]|\[[^\]]*\]|\{[^}]*\})+", value[1:-1])
-    return f"{key}=[{','.join(repr(item.strip()) for item in items)}]"
+    return f"{key}='{value}'"

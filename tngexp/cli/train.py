@@ -8,6 +8,7 @@ each combination of comma-separated values, and goes on where the same command h
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -39,7 +40,7 @@ from tngexp.studies.sweep import (
 )
 from tngexp.training.train import train
 
-__all__ = ["TrainResult", "main", "run_name", "train"]
+__all__ = ["TrainResult", "as_hydra_reads", "main", "run_name", "train"]
 
 # Overrides that say nothing about the model: left out of a run's name.
 _UNNAMED = (
@@ -52,7 +53,7 @@ _NAME_LENGTH = 100
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code. ``argv`` (without the program) is for tests."""
     register_config()
-    sys.argv[1:] = _flags_first(sys.argv[1:] if argv is None else argv)
+    sys.argv[1:] = as_hydra_reads(sys.argv[1:] if argv is None else argv)
     SweepFolder.take()  # of an earlier call in this process
     process, since = os.getpid(), time.time()
     failures: list[str] = []
@@ -184,12 +185,16 @@ def _compare(config: DictConfig, result: TrainResult, logger: Any) -> list[Any]:
     return [comparison]
 
 
-def _flags_first(words: list[str]) -> list[str]:
-    """``model=gmm -m loss.lmbda=1,2`` as argparse wants it: it refuses flags between overrides.
+def as_hydra_reads(words: list[str]) -> list[str]:
+    """A command line as people type it in the form that Hydra accepts.
 
-    ``sweep=…`` gets the plus that Hydra wants for a group without a default.
+    Hydra parses with ``ArgumentParser.parse_args()``, which refuses flags between overrides,
+    ``model=gmm -m loss.lmbda=1,2``; they need ``parse_intermixed_args()``, and no argument of
+    ``hydra.main`` chooses the parser. So ``-m`` goes first.
+    ``+sweep=…`` and ``+search=…`` are from before these groups stood in ``conf/train.yaml``; Hydra
+    refuses to add what is there.
     """
-    words = [f"+{word}" if word.startswith("sweep=") else word for word in words]
+    words = [re.sub(r"^\+(?=(sweep|search)=)", "", word) for word in words]
     flags = [word for word in words if word in ("-m", "--multirun")]
     return flags + [word for word in words if word not in flags]
 

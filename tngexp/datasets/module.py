@@ -8,6 +8,8 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import lightning
@@ -21,7 +23,7 @@ from tngexp.datasets.images import FilePhoto, Photo
 from tngexp.datasets.sampler import EndlessBatches
 from tngexp.types import ConfigError
 
-__all__ = ["ImageDataModule", "LoaderOptions", "Split"]
+__all__ = ["Content", "ImageDataModule", "LoaderOptions", "Split", "content_of"]
 
 
 class Split(NamedTuple):
@@ -29,6 +31,13 @@ class Split(NamedTuple):
 
     train: Sequence[Photo]
     val: Sequence[Photo]
+
+
+class Content(NamedTuple):
+    """A SHA-256 of the photos of each part of a data set, of which a path says nothing."""
+
+    train: str
+    val: str
 
 
 @dataclass(frozen=True)
@@ -124,20 +133,9 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
     def setup(self, stage: str | None = None) -> None:
         _ = self.photos  # bad data is reported before the first step
 
-    def content(self) -> str:
-        """A SHA-256 of the photos that train and of those held out: of names and files.
-
-        Two configurations with the same content train alike; a path says nothing of that.
-        """
-        digest = hashlib.sha256()
-        for part in self.photos:
-            for photo in dict.fromkeys(part):
-                digest.update(photo.name.encode("utf-8", "surrogateescape") + b"\0")
-                if isinstance(photo, FilePhoto):
-                    with photo.path.open("rb") as file:
-                        digest.update(hashlib.file_digest(file, "sha256").digest())
-            digest.update(b"\0")
-        return digest.hexdigest()
+    def content(self) -> Content:
+        """Of names and files; two configurations with the same content train alike."""
+        return Content(*map(content_of, self.photos))
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         options = self.options
@@ -183,6 +181,25 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
         trainer = self.trainer
         per_step = self.options.batch_size * trainer.accumulate_grad_batches * trainer.world_size
         return trainer.global_step * per_step, trainer.global_rank, trainer.world_size
+
+
+def content_of(photos: Iterable[Photo]) -> str:
+    """A SHA-256 of the names and files of photos; what is generated is known by its name."""
+    digest = hashlib.sha256()
+    for photo in dict.fromkeys(photos):
+        digest.update(photo.name.encode("utf-8", "surrogateescape") + b"\0")
+        if isinstance(photo, FilePhoto):
+            status = photo.path.stat()
+            digest.update(_file_sha256(photo.path, status.st_size, status.st_mtime_ns))
+        elif (data := getattr(photo, "data", None)) is not None:  # encoded, in memory
+            digest.update(hashlib.sha256(data).digest())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2**20)  # a sweep asks again for each of its runs
+def _file_sha256(path: Path, nbytes: int, mtime_ns: int) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _silence_worker_advice() -> None:

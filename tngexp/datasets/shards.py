@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tngexp.datasets.images import DataError, DataWarning, FilePhoto, Photo, UnreadableImageError
-from tngexp.datasets.module import ImageDataModule, LoaderOptions, Split, _silence_worker_advice
+from tngexp.datasets.module import (
+    Content,
+    ImageDataModule,
+    LoaderOptions,
+    Split,
+    _silence_worker_advice,
+    content_of,
+)
 from tngexp.datasets.scan import check_folder, scan
 from tngexp.datasets.shards_index import ShardIndex, load_index
 from tngexp.datasets.shards_order import Stretch
@@ -91,11 +98,11 @@ class ShardsDataModule(ImageDataModule):
         # Training streams the shards; a list of its photos would be as long as the data set.
         return Split([], _readable(val))
 
-    def content(self) -> str:
+    def content(self) -> Content:
         """Of the shards what their index says: reading them would take as long as an epoch."""
-        held_out = super().content()
+        val = content_of(self.photos.val)
         assert self._found is not None
-        return hashlib.sha256(f"{held_out} {self._found[1]}".encode()).hexdigest()
+        return Content(hashlib.sha256(f"{val} {self._found[1]}".encode()).hexdigest(), val)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         _ = self.photos

@@ -133,19 +133,19 @@ def log_points(
 
 
 def log_trace(
-    logger: Logger | None, steps: Sequence[int], losses: Sequence[Sequence[float]]
+    logger: Logger | None, steps: Sequence[int], losses: Mapping[str, Sequence[float]]
 ) -> None:
-    """Validation losses of one variant's seeds, at the steps they have in common, and their mean.
+    """Validation losses of one variant's runs, at the steps they have in common, and their mean.
 
     Args:
         logger: of a run about this variant.
         steps: of the validations.
-        losses: one list a seed.
+        losses: name of a run, ``seed0`` → one loss a step.
     """
     if not isinstance(logger, WandbLogger):
         return
-    for step, values in zip(steps, zip(*losses, strict=True), strict=True):
-        figures = {f"screen/seed{seed}": value for seed, value in enumerate(values)}
+    for step, values in zip(steps, zip(*losses.values(), strict=True), strict=True):
+        figures = {f"screen/{key}": value for key, value in zip(losses, values, strict=True)}
         logger.log_metrics({"screen/loss": sum(values) / len(values), **figures}, step)
 
 

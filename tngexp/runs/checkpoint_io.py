@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from tngexp.model.files import read_checkpoint
-from tngexp.types import CheckpointError
 from tngexp.model.legacy import modernise
+from tngexp.types import CheckpointError
 
 __all__ = [
     "PREVIOUS",

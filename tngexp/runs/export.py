@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tngexp.model.files import read_checkpoint
 from tngexp.bitstream.codec_files import load, stored_tables
+from tngexp.model.files import read_checkpoint
 from tngexp.runs.checkpoint_io import write_checkpoint
 from tngexp.types import ConfigError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tngexp.common.folders import shown_path
 from tngexp.model.files import read_checkpoint
 from tngexp.runs.checkpoint_io import PREVIOUS
-from tngexp.common.folders import shown_path
 from tngexp.types import CheckpointError, ConfigError
 
 __all__ = ["check_folder"]

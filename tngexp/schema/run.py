@@ -61,6 +61,7 @@ class TrainConf:
     callbacks: Any = None
     report: Any = None
     ladder: Any = None
+    contents: Any = None  # of photos and first weights, which a sweep records
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:

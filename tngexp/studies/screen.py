@@ -1,4 +1,4 @@
-"""Short paired trainings of a base and its variants, and what they say."""
+"""What a finished sweep says of its variants: paired verdicts, a table and a plot."""
 
 from __future__ import annotations
 
@@ -7,198 +7,206 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
-
-from tngexp.common.configuration import CONF_DIR, slug
+from tngexp.common.folders import shown_path
 from tngexp.common.options import as_list
-from tngexp.common.words import as_text
-from tngexp.model.build import build
 from tngexp.report.table import Cell, Column, Table
-from tngexp.studies.screen_analysis import Verdict, judge
+from tngexp.studies.screen_analysis import Curves, Verdict, curves_of, judge
+from tngexp.studies.screen_checks import check_comparable
 from tngexp.studies.screen_plot import save_plot
-from tngexp.studies.screen_runs import Run, Trace, run_all, weights_content
+from tngexp.studies.screen_runs import NO_OVERRIDE, Variants, find_runs, sort_runs
 from tngexp.types import ConfigError
 
 __all__ = ["Screening", "log_screening", "screen"]
-
-_BASE = "base"
-
-
-# What may change from call to call without making it another training.
-_FREE = ("name", "group", "run_dir", "resume", "logger", "report")
 
 
 class Screening(NamedTuple):
     """What a screening found."""
 
-    traces: dict[str, list[Trace]]  # variant → one a seed; "base" first
-    verdicts: dict[str, Verdict]  # of the variants
+    base: str
+    curves: dict[str, Curves]  # variant → its validation losses; the base first
+    verdicts: dict[str, Verdict | None]  # of the variants; None without a pair
     table: Table
     plot: Path
+    notes: list[str]  # runs that were left out, and why
 
 
 def screen(config: Mapping[str, Any]) -> Screening:
-    """Train and judge what ``conf/screen.yaml`` (plain) says.
+    """Judge the finished runs that ``conf/screen.yaml`` (plain) names.
 
     Raises:
-        TngexpError: for options, data or folders that cannot be used.
+        ConfigError: for options or runs that cannot be used.
     """
-    out, seeds = Path(config["out"]), list(range(_positive(config, "seeds")))
-    _positive(config, "steps")
-    variants = {_BASE: _overrides(config, "")}
-    for text in as_list("variants", config["variants"]):
-        variants[text] = _overrides(config, text)
-    runs = [
-        Run(name, tuple(overrides), seed) for seed in seeds for name, overrides in variants.items()
-    ]
-    composed = {run: _compose([*run.overrides, f"seed={run.seed}"]) for run in runs}
-
-    def train(run: Run, folder: Path, resume: Path | None) -> object:
-        from tngexp.studies.plan import is_left
-        from tngexp.training.train import train
-
-        config = composed[run]
-        config.run_dir, config.name = str(folder), f"{slug(run.variant)}-{run.seed}"
-        if resume is not None:
-            plain: Any = OmegaConf.to_container(config, resolve=True)
-            if not is_left(resume, plain, "out"):
-                return None  # stopped between the last step and the trace
-            # Its weights are there already, wherever they started from.
-            config.resume, config.init_from = str(resume), None
-        return train(config)
-
-    contents: dict[str, str] = {}
-
-    def made_of(run: Run) -> dict[str, Any]:
-        plain: Any = OmegaConf.to_container(composed[run], resolve=True)
-        data = json.dumps(plain["data"], sort_keys=True, default=str)
-        if data not in contents:
-            contents[data] = build(plain["data"], trusted=True).content()
-        return {
-            **{key: value for key, value in plain.items() if key not in _FREE},
-            "photos": contents[data],
-            "weights": weights_content(plain.get("init_from")),
-        }
-
-    found = run_all(runs, out, train, made_of)
-    traces = {name: [found[r] for r in runs if r.variant == name] for name in variants}
-    losses = {
-        name: {r.seed: found[r].losses[-1] for r in runs if r.variant == name} for name in variants
-    }
-    verdicts = {
-        name: judge(losses[_BASE], losses[name], config["confidence"])
-        for name in variants
-        if name != _BASE
-    }
-    table = _table(config, traces, verdicts)
-    plot = out / "screen.png"
-    title = f"{config['base']}, {config['steps']} steps, {len(seeds)} seeds"
-    save_plot(traces, plot, title, config["confidence"])
-    summary = {
-        "variants": {
-            name: {**verdict._asdict(), "losses": losses[name]}
-            for name, verdict in verdicts.items()
-        },
-        "base": {"losses": losses[_BASE]},
-        "seconds": sum(trace.seconds for trace in found.values()),
-    }
-    (out / "screen.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return Screening(traces, verdicts, table, plot)
-
-
-def _overrides(config: Mapping[str, Any], variant: str) -> list[str]:
-    """Overrides of ``conf/train.yaml`` for a variant, the later the stronger."""
-    base, *further = str(config["base"]).split("+")
-    steps = int(config["steps"])
-    return [
-        base if "=" in base else f"model={base}",
-        f"data={config['dataset']}",
-        *as_list("dataset_options", config["dataset_options"]),
-        f"trainer.max_steps={steps}",
-        f"trainer.val_check_interval={max(1, steps // _positive(config, 'points'))}",
-        "trainer.enable_progress_bar=false",
-        "callbacks=minimal",
-        "+callbacks.ema={_target_:tngexp.training.callbacks.ema.EMA,decay:0.995}",
-        "+callbacks.trace={_target_:tngexp.studies.screen_runs.LossTrace}",
-        "logger=none",
-        "report=none",
-        *as_list("common", config["common"]),
-        *further,
-        *(word for word in variant.split("+") if word),
-    ]
-
-
-def _compose(overrides: Sequence[str]) -> DictConfig:
-    """``conf/train.yaml`` with overrides, from within another Hydra job."""
-    state = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
+    notes: list[str] = []
     try:
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = compose("train", as_text(overrides))
-    finally:
-        GlobalHydra.instance().hydra = state
-    OmegaConf.set_struct(config, False)
-    return config
+        return _screen(config, notes)
+    except ConfigError as error:
+        # What was left out may be why.
+        raise ConfigError("\n".join([str(error), *notes])) from error
 
 
-def _table(
-    config: Mapping[str, Any],
-    traces: Mapping[str, Sequence[Trace]],
-    verdicts: Mapping[str, Verdict],
-) -> Table:
-    rows = []
-    for name, seeds in traces.items():
-        finals = [trace.losses[-1] for trace in seeds]
-        mean = sum(finals) / len(finals)
-        seconds = sum(trace.seconds for trace in seeds)
-        verdict = verdicts.get(name)
-        rows.append(
-            (
-                Cell(name, name),
-                Cell(f"{mean:.4f}", mean),
-                Cell("–" if verdict is None else str(verdict), verdict and verdict.change),
-                Cell(f"{seeds[0].parameters / 1e6:.2f} M", seeds[0].parameters),
-                Cell(f"{seconds / 60:.1f}", seconds),
-            )
+def _screen(config: Mapping[str, Any], notes: list[str]) -> Screening:
+    folders = [Path(name).expanduser() for name in as_list("runs", config["runs"])]
+    if not folders:
+        raise ConfigError("runs=[] names no sweep; give its folder, runs=multirun/NAME")
+    pair, confidence = str(config["pair"]), _confidence(config["confidence"])
+    runs, unfinished = find_runs(folders)
+    notes += unfinished
+    variants = sort_runs(runs, pair, _words(config["base"]))
+    check_comparable(variants)
+
+    finals = {
+        name: {value: _final(run.curve.val_loss) for value, run in of_variant.items()}
+        for name, of_variant in variants.runs.items()
+    }
+    base = finals[variants.base]
+    verdicts = {
+        name: judge(base, losses, confidence) if base.keys() & losses.keys() else None
+        for name, losses in finals.items()
+        if name != variants.base
+    }
+    notes += _unpaired(finals, variants.base, pair)
+    if not any(verdicts.values()):
+        raise ConfigError(
+            f"no variant has a run with the same {pair} as one of the base, {variants.base}; train "
+            f"both with the same values of {pair}, or choose another base=…"
         )
-    return Table(
-        key="screen",
-        title=f"RD loss after {config['steps']} steps, {len(next(iter(traces.values())))} seeds",
-        columns=(
-            Column("Variant", numeric=False),
-            Column("loss"),
-            Column(
-                "against the base",
-                numeric=False,
-                note="mean relative difference of the final validation loss over seeds, with the "
-                f"{config['confidence']:.0%} interval of Student's t on paired seeds",
-            ),
-            Column("parameters"),
-            Column("minutes", note="of training, all seeds"),
-        ),
-        rows=tuple(rows),
-        caption="Short trainings find what helps early; what needs long ones may look worse here.",
-    )
-
-
-def _positive(config: Mapping[str, Any], key: str) -> int:
-    value = config[key]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{key}={value} must be a whole number from 1 up.")
-    return value
+    curves = {
+        name: curves_of({value: run.curve for value, run in of_variant.items()})
+        for name, of_variant in variants.runs.items()
+    }
+    table = _table(variants, finals, verdicts, pair, confidence)
+    out = Path(config["out"]).expanduser() if config["out"] else folders[0] / "screen"
+    out.mkdir(parents=True, exist_ok=True)
+    plot = out / "screen.png"
+    labels = {name: f"{name} (base)" if name == variants.base else name for name in curves}
+    save_plot({labels[name]: c for name, c in curves.items()}, plot, table.title, confidence)
+    result = Screening(variants.base, curves, verdicts, table, plot, notes)
+    _save(out / "screen.json", result, variants, finals, pair, confidence)
+    return result
 
 
 def log_screening(config: Mapping[str, Any], result: Screening) -> None:
     """One W&B run for each variant in one group, and the verdicts."""
     from tngexp.logs.rd_log import log_pictures, log_table, log_trace, run_logger
 
-    out = Path(config["out"])
-    group = config["name"] or out.name
-    for name, seeds in result.traces.items():
+    out = result.plot.parent
+    group = config["name"] or out.absolute().parent.name
+    for name, curves in result.curves.items():
         with run_logger(config, out, name, group, job="screen") as logger:
-            log_trace(logger, seeds[0].steps, [trace.losses for trace in seeds])
-            if name == _BASE:
+            pairs = {f"{config['pair']}{value}": losses for value, losses in curves.losses.items()}
+            log_trace(logger, curves.steps, pairs)
+            if name == result.base:
                 log_table(logger, result.table)
                 log_pictures(logger, {"screen": result.plot})
+
+
+def _words(base: Any) -> list[str]:
+    """``"quantizer=mixed encoder.N=96"``, or a list of the two."""
+    if isinstance(base, str):
+        return [base] if base == NO_OVERRIDE else base.split()
+    return as_list("base", base)
+
+
+def _final(val_loss: Sequence[float | None]) -> float:
+    assert val_loss[-1] is not None  # or find_runs had refused it
+    return val_loss[-1]
+
+
+def _unpaired(finals: Mapping[str, Mapping[str, float]], base: str, pair: str) -> list[str]:
+    """A line about each run that has no counterpart."""
+    notes = []
+    for name, losses in finals.items():
+        for lacking, of_other in ((name, finals[base]), (base, losses)):
+            alone = [value for value in of_other if value not in finals[lacking]]
+            if alone:
+                notes.append(
+                    f"{name} is compared without {pair}={','.join(alone)}, of which there is no "
+                    f"finished run of {lacking}"
+                )
+    return notes
+
+
+def _table(
+    variants: Variants,
+    finals: Mapping[str, Mapping[str, float]],
+    verdicts: Mapping[str, Verdict | None],
+    pair: str,
+    confidence: float,
+) -> Table:
+    rows = []
+    for name, runs in variants.runs.items():
+        mean = sum(finals[name].values()) / len(runs)
+        seconds = sum(run.curve.seconds for run in runs.values())
+        parameters = next(iter(runs.values())).curve.parameters
+        verdict = verdicts.get(name)
+        is_base = name == variants.base
+        said = "base" if is_base else "no pair" if verdict is None else str(verdict)
+        rows.append(
+            (
+                Cell(name, name),
+                Cell(f"{mean:.4f}", mean),
+                Cell(said, verdict and verdict.change),
+                Cell(f"{parameters / 1e6:.2f} M", parameters),
+                Cell(f"{seconds / 60:.1f}", seconds),
+            )
+        )
+    steps = next(iter(variants.runs[variants.base].values())).curve.steps[-1]
+    counts = sorted({len(runs) for runs in variants.runs.values()})
+    each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return Table(
+        key="screen",
+        title=f"RD loss after {steps} steps, {each} {'run' if counts[-1] == 1 else 'runs'} each",
+        columns=(
+            Column("Variant", numeric=False),
+            Column("loss", note="final validation loss R + λD, mean over the runs"),
+            Column(
+                "against the base",
+                numeric=False,
+                note="mean relative difference of the final validation loss, with the "
+                f"{confidence:.0%} interval of Student's t on runs paired by {pair}",
+            ),
+            Column("parameters"),
+            Column("minutes", note="of training, all runs"),
+        ),
+        rows=tuple(rows),
+        caption="Short trainings find what helps early; what needs long ones may look worse here.",
+    )
+
+
+def _save(
+    path: Path,
+    result: Screening,
+    variants: Variants,
+    finals: Mapping[str, Mapping[str, float]],
+    pair: str,
+    confidence: float,
+) -> None:
+    def told(name: str) -> dict[str, Any]:
+        verdict, runs = result.verdicts.get(name), variants.runs[name]
+        return {
+            **(verdict._asdict() if verdict is not None else {}),
+            "losses": finals[name],
+            "steps": result.curves[name].steps,
+            "curves": result.curves[name].losses,
+            "seconds": sum(run.curve.seconds for run in runs.values()),
+            "parameters": next(iter(runs.values())).curve.parameters,
+            "runs": {value: shown_path(run.folder) for value, run in runs.items()},
+        }
+
+    content = {
+        "pair": pair,
+        "confidence": confidence,
+        "base": {"name": result.base, **told(result.base)},
+        "variants": {name: told(name) for name in result.verdicts},
+        "left_out": result.notes,
+    }
+    beside = path.with_name(f".{path.name}.partial")
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def _confidence(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < 1:
+        raise ConfigError(f"confidence={value!r} must be a number between 0 and 1, such as 0.95.")
+    return float(value)

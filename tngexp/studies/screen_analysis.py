@@ -1,4 +1,4 @@
-"""From losses of paired runs to a statement with its uncertainty."""
+"""From losses of paired runs to curves, and to a statement with its uncertainty."""
 
 from __future__ import annotations
 
@@ -7,49 +7,74 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["Verdict", "band", "judge"]
+from tngexp.runs.learning_curve import LearningCurve
+
+__all__ = ["Curves", "Verdict", "band", "curves_of", "judge"]
+
+
+class Curves(NamedTuple):
+    """Validation losses of a variant's runs, at the steps that all of them have validated at."""
+
+    steps: list[int]
+    losses: dict[str, list[float]]  # value of the pairing option → one loss a step
 
 
 class Verdict(NamedTuple):
     """How a variant's final RD loss compares with the base's."""
 
     change: float  # mean relative difference of the loss; negative is better
-    half_width: float | None  # of its confidence interval; None with fewer than two seeds
-    seeds: int
-    word: Literal["better", "worse", "undecided", "one seed"]
+    half_width: float | None  # of its confidence interval; None with fewer than two pairs
+    pairs: int
+    word: Literal["better", "worse", "undecided", "one pair"]
 
     def __str__(self) -> str:
         if self.half_width is None:
-            return f"{self.change:+.2%} with {self.seeds} seed: no statement without a second one"
+            return f"{self.change:+.2%} with {self.pairs} pair: no statement without a second one"
         return f"{self.change:+.2%} ± {self.half_width:.2%}: {self.word}"
 
 
 def judge(
-    base: Mapping[int, float], variant: Mapping[int, float], confidence: float = 0.95
+    base: Mapping[str, float], variant: Mapping[str, float], confidence: float = 0.95
 ) -> Verdict:
-    """Compare final losses, seed by seed.
+    """Compare final losses, pair by pair.
 
-    Both runs of a seed see the same crops in the same order, so what the seed does to both cancels
+    Two runs of a seed see the same crops in the same order, so what the seed does to both cancels
     in the difference. The interval is Student's, of the mean of the paired relative differences.
 
     Args:
-        base: seed → loss.
-        variant: seed → loss; seeds that only one of them has are left out.
+        base: seed, or what else pairs → loss.
+        variant: the same; what only one of them has is left out.
         confidence: of the interval, in (0, 1).
 
     Raises:
-        ValueError: when they have no seed in common.
+        ValueError: when they have no pair in common.
     """
-    seeds = sorted(base.keys() & variant.keys())
-    if not seeds:
-        raise ValueError("no seed in common")
-    changes = [variant[seed] / base[seed] - 1 for seed in seeds]
+    pairs = [key for key in base if key in variant]
+    if not pairs:
+        raise ValueError("no pair in common")
+    changes = [variant[key] / base[key] - 1 for key in pairs]
     mean, half_width = band(changes, confidence)
     if half_width is None:
-        return Verdict(mean, None, len(seeds), "one seed")
+        return Verdict(mean, None, len(pairs), "one pair")
     if abs(mean) <= half_width:
-        return Verdict(mean, half_width, len(seeds), "undecided")
-    return Verdict(mean, half_width, len(seeds), "better" if mean < 0 else "worse")
+        return Verdict(mean, half_width, len(pairs), "undecided")
+    return Verdict(mean, half_width, len(pairs), "better" if mean < 0 else "worse")
+
+
+def curves_of(runs: Mapping[str, LearningCurve]) -> Curves:
+    """The curves of a variant's runs at the steps they have in common.
+
+    Args:
+        runs: value of the pairing option → what the run left.
+    """
+    known = {
+        key: {
+            step: loss for step, loss in zip(c.steps, c.val_loss, strict=True) if loss is not None
+        }
+        for key, c in runs.items()
+    }
+    steps = sorted(set.intersection(*({*losses} for losses in known.values())))
+    return Curves(steps, {key: [losses[s] for s in steps] for key, losses in known.items()})
 
 
 def band(values: Sequence[float], confidence: float) -> tuple[float, float | None]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from tngexp.studies.screen_analysis import band
-from tngexp.studies.screen_runs import Trace
+from tngexp.studies.screen_analysis import Curves, band
 
 __all__ = ["save_plot"]
 
@@ -16,13 +15,11 @@ _DASHES = ("-", "--", ":", "-.")  # for those beyond the colours
 _LINE = 95  # characters of the title and of a name that fit into the figure's width
 
 
-def save_plot(
-    traces: Mapping[str, Sequence[Trace]], path: Path, title: str, confidence: float
-) -> None:
-    """Draw the mean loss of each variant over its seeds, and the mean's confidence band.
+def save_plot(curves: Mapping[str, Curves], path: Path, title: str, confidence: float) -> None:
+    """Draw the mean loss of each variant over its runs, and the mean's confidence band.
 
     Args:
-        traces: variant → one trace a seed; the base first.
+        curves: variant → losses of its runs; the base first.
         path: a PNG; replaced whole.
         title: above the axes.
         confidence: of the bands.
@@ -31,21 +28,19 @@ def save_plot(
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
-    names = {variant: _wrapped(variant) for variant in traces}
+    names = {variant: _wrapped(variant) for variant in curves}
     rows = sum(name.count("\n") + 1 for name in names.values())
     figure = Figure(figsize=(7, 4.2 + 0.17 * rows), layout="constrained")
     axes = figure.subplots()
-    for number, (variant, seeds) in enumerate(traces.items()):
+    for number, (variant, (steps, losses)) in enumerate(curves.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
-        steps = seeds[0].steps
-        columns = zip(*(trace.losses for trace in seeds), strict=True)
-        points = [band(losses, confidence) for losses in columns]
+        points = [band(column, confidence) for column in zip(*losses.values(), strict=True)]
         means = [mean for mean, _ in points]
         axes.plot(
             steps, means, dashes, color=colour, label=names[variant], marker="o", markersize=3
         )
-        if len(seeds) > 1:
+        if len(losses) > 1:
             low = [mean - (half or 0.0) for mean, half in points]
             high = [mean + (half or 0.0) for mean, half in points]
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -1,190 +1,209 @@
-"""The trainings of a screening: same budget, same seeds, each at most once."""
+"""The finished runs of a sweep, sorted into a base and its variants, and paired."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning.pytorch as pl
-
-from tngexp.common.configuration import slug
-from tngexp.model.files import locate, read_checkpoint
+from tngexp.common.folders import shown_path
+from tngexp.runs.learning_curve import LEARNING_CURVE, LearningCurve
+from tngexp.studies.identity import is_free
+from tngexp.studies.marker import MARKER, Marker
 from tngexp.types import ConfigError
 
-__all__ = ["LossTrace", "Run", "Trace", "run_all", "weights_content"]
+__all__ = ["NO_OVERRIDE", "ScreenedRun", "Variants", "find_runs", "sort_runs"]
 
-_TRACE = "trace.json"
-_MADE_OF = "made-of.json"
+NO_OVERRIDE = "no override"
+"""What the variant is called that sets none of the options in which the others differ."""
 
-
-class Run(NamedTuple):
-    """One training of a screening."""
-
-    variant: str  # its overrides, or "base"
-    overrides: tuple[str, ...]
-    seed: int
-
-    def folder(self, out: Path) -> Path:
-        """Where its files go; no other run has the same."""
-        name = slug(self.variant)
-        if name != self.variant:  # others may look alike when shortened
-            name += "-" + hashlib.sha256(self.variant.encode()).hexdigest()[:8]
-        return out / name / f"seed{self.seed}"
+_EARLIER = ("trace.json", "made-of.json")  # of screenings that trained their runs themselves
 
 
-class Trace(NamedTuple):
-    """What a training left: its validation loss over time, and what it cost."""
+class ScreenedRun(NamedTuple):
+    """A finished run, as a screening needs it."""
 
-    steps: list[int]
-    losses: list[float]
-    seconds: float
-    parameters: int
-
-
-class LossTrace(pl.Callback):
-    """Collects the validation loss; what it has travels in the run's checkpoints."""
-
-    def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._losses: list[float] = []
-        self._before = 0.0  # seconds of earlier parts of the run
-        self._started = 0.0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.perf_counter()
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._steps.append(trainer.global_step)
-            self._losses.append(float(trainer.callback_metrics["val/loss"]))
-
-    def state_dict(self) -> dict[str, Any]:
-        seconds = self._before + time.perf_counter() - self._started
-        return {"steps": self._steps, "losses": self._losses, "seconds": seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._steps, self._losses = list(state_dict["steps"]), list(state_dict["losses"])
-        self._before = float(state_dict["seconds"])
+    folder: Path
+    overrides: dict[str, str]  # option → the word of the command line that sets it
+    config: dict[str, Any]
+    curve: LearningCurve
+    job: int  # its number in the sweep that trained it
 
 
-def run_all(
-    runs: Sequence[Run],
-    out: Path,
-    train: Callable[[Run, Path, Path | None], object],
-    made_of: Callable[[Run], Mapping[str, Any]],
-    announce: Callable[[str], None] = print,
-) -> dict[Run, Trace]:
-    """Train what is not trained yet; a training that was interrupted goes on.
+class Variants(NamedTuple):
+    """The runs of a screening: name of the variant → value of the pairing option → run."""
 
-    Args:
-        runs: in the order they are trained.
-        out: folder of all.
-        train: trains a run into its folder, from a checkpoint if given, with a
-            :class:`LossTrace` among its callbacks.
-        made_of: all that decides what a run will become, as plain data: its whole configuration,
-            and the content of what that names.
-        announce: told about each training that starts.
+    base: str
+    runs: dict[str, dict[str, ScreenedRun]]  # the base first
+    options: set[str]  # in which the variants differ
+
+
+def find_runs(folders: Sequence[Path]) -> tuple[list[ScreenedRun], list[str]]:
+    """The finished runs below ``folders``, and a line about those that are not.
 
     Raises:
-        ConfigError: when a folder holds a run of other overrides, options or data.
+        ConfigError: when there is no finished run, or one that does not tell what is needed.
     """
-    ingredients = {run: json.loads(json.dumps(made_of(run), default=str)) for run in runs}
-    finished = {}
-    for run in runs:  # conflicts show first
-        finished[run] = _finished(run.folder(out), run)
-        _check_made_of(run.folder(out), ingredients[run])
-    traces = {}
-    for number, run in enumerate(runs, start=1):
-        trace = finished[run]
-        if trace is None:
-            folder = run.folder(out)
-            last = folder / "checkpoints" / "last.ckpt"
-            announce(f"{number} of {len(runs)}: {run.variant}, seed {run.seed}")
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / _MADE_OF, ingredients[run])
-            train(run, folder, last if last.exists() else None)
-            trace = _read(last)
-            _write(folder / _TRACE, {**run._asdict(), **trace._asdict()})
-        traces[run] = trace
-    return traces
+    found: list[ScreenedRun] = []
+    unfinished: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"runs={folder} is no folder; give that of a sweep, multirun/NAME")
+        for place in _run_folders(folder):
+            marker = Marker.read(place)
+            if marker is None or not marker.complete:
+                unfinished.append(place)
+            else:
+                found.append(_run(place, marker))
+    names = ", ".join(shown_path(place) for place in unfinished)
+    again = "repeat the command that trains them, and they go on"
+    if not found:
+        raise ConfigError(_nothing(folders, f"{names} not finished; {again}" if names else None))
+    notes = [f"left out, because not finished: {names}; {again}"] if names else []
+    return found, notes
 
 
-def weights_content(checkpoint: str | None) -> str | None:
-    """A SHA-256 of the file that a training starts from; None for none, or one that is missing."""
-    path = None if checkpoint is None else locate(checkpoint)
-    if path is None or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _run_folders(folder: Path) -> Iterator[Path]:
+    """Where a run of a sweep has ended or begun, in the order of their paths."""
+    parts = (MARKER, ".hydra", "checkpoints")
+    places = {path.parent for part in parts for path in folder.rglob(part)}
+    for place in sorted(places):
+        if (place / MARKER).exists() or not any((place / name).exists() for name in _EARLIER):
+            yield place
 
 
-def _read(checkpoint: Path) -> Trace:
-    """What the callback has left in a run's last checkpoint."""
-    content = read_checkpoint(checkpoint)
-    state = next(s for key, s in content["callbacks"].items() if key.startswith("LossTrace"))
-    size = sum(
-        tensor.numel()
-        for name, tensor in content["state_dict"].items()
-        if name.startswith("codec.") and tensor.is_floating_point()
-    )
-    return Trace(state["steps"], state["losses"], state["seconds"], size)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def _check_made_of(folder: Path, now: Mapping[str, Any]) -> None:
-    """Raise ConfigError when ``folder`` holds a run, finished or not, that is made of others."""
-    if not any((folder / part).exists() for part in (_TRACE, "checkpoints")):
-        return
-    advice = "choose another out=DIR, or delete the folder"
-    try:
-        before = json.loads((folder / _MADE_OF).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{folder} holds a training that does not say which data and options it is of "
-            f"(earlier versions did not note them): {advice}"
-        ) from None
-    except ValueError as error:
-        raise ConfigError(f"{folder / _MADE_OF} is damaged: {advice}") from error
-    old, new = _flat(before), _flat(now)
-    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    if changed:
-        listed = ", ".join(changed[:4]) + (", …" if len(changed) > 4 else "")
-        raise ConfigError(f"{folder} holds a training with other {listed}: {advice}")
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` → ``{"a.b": 1}``."""
-    if not isinstance(content, Mapping):
-        return {prefix: content}
-    return {
-        name: value
-        for key, item in content.items()
-        for name, value in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
-
-
-def _finished(folder: Path, run: Run) -> Trace | None:
-    path = folder / _TRACE
-    if not path.is_file():
-        return None
-    try:
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        overrides = tuple(content["overrides"])
-        trace = Trace(*(content[name] for name in Trace._fields))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: not a trace of a screening; choose another out=DIR") from error
-    if overrides != run.overrides:
-        raise ConfigError(
-            f"{folder} holds a training with {' '.join(overrides)}; this one is "
-            f"{' '.join(run.overrides)}: choose another out=DIR, or delete the folder"
+def _nothing(folders: Sequence[Path], unfinished: str | None) -> str:
+    where = ", ".join(shown_path(folder) for folder in folders)
+    if unfinished is not None:
+        return f"no run in {where} can be compared: {unfinished}"
+    if any(path for name in _EARLIER for folder in folders for path in folder.rglob(name)):
+        return (
+            f"{where} holds a screening of an earlier version, which this one cannot continue. Its "
+            "verdicts stay in screen.json and screen.png there; to compare further, train its runs "
+            "anew: python -m tngexp.train -m experiment=screen seed=0,1,2 …"
         )
-    return trace
+    return (
+        f"there is no run of a sweep in {where}; train some first: python -m tngexp.train -m "
+        "experiment=screen seed=0,1,2 quantizer=mixed,ste"
+    )
+
+
+def _run(place: Path, marker: Marker) -> ScreenedRun:
+    curve = LearningCurve.read(place)
+    if curve is None or marker.job is None:
+        raise ConfigError(
+            f"{shown_path(place)} has been trained by an earlier version, which left no "
+            f"{LEARNING_CURVE}; delete the folder and repeat the command that trained it"
+        )
+    if not curve.steps or curve.steps[-1] < marker.steps:
+        raise ConfigError(
+            f"{shown_path(place)} has been stopped between its last step and the validation after "
+            "it; delete the folder and repeat the command that trained it"
+        )
+    if curve.val_loss[-1] is None:
+        raise ConfigError(
+            f"{shown_path(place)} has no validation loss at its end (are the validation photos "
+            "too small for the loss?); leave it out of runs=…"
+        )
+    words = {word.lstrip("+~").partition("=")[0]: word for word in marker.overrides}
+    return ScreenedRun(place, words, marker.config, curve, marker.job)
+
+
+def sort_runs(runs: Sequence[ScreenedRun], pair: str, base: Sequence[str] = ()) -> Variants:
+    """Runs by what they vary and by the value of the pairing option.
+
+    Args:
+        runs: all finished ones.
+        pair: the option by which a run of a variant and one of the base belong together.
+        base: overrides of the base, or none: then it is the variant that has none, else the one
+            with the first value of each option.
+
+    Raises:
+        ConfigError: when two runs are of one variant and pair, or the base cannot be told.
+    """
+    options = _varied(runs, pair)
+    names = {run.folder: _name(run, options) for run in runs}
+    order = _order(runs, options)
+    sorted_runs: dict[str, dict[str, ScreenedRun]] = {}
+    for run in sorted(runs, key=lambda run: (order[names[run.folder]], run.job)):
+        same = sorted_runs.setdefault(names[run.folder], {})
+        value = str(_value(run, pair))
+        if value in same:
+            raise ConfigError(
+                f"{shown_path(same[value].folder)} and {shown_path(run.folder)} are both runs of "
+                f"{names[run.folder]} with {pair}={value}; list the ones to compare, runs=[DIR,DIR]"
+            )
+        same[value] = run
+    if len(sorted_runs) < 2:
+        raise ConfigError(
+            "there is nothing to compare: the finished runs are all of one variant. Sweep an "
+            f"option besides {pair}, such as quantizer=mixed,ste"
+        )
+    chosen = _base(sorted_runs, options, base)
+    return Variants(chosen, {chosen: sorted_runs.pop(chosen), **sorted_runs}, {*options})
+
+
+def _varied(runs: Sequence[ScreenedRun], pair: str) -> list[str]:
+    """The options in which runs differ, in the order of their command lines."""
+    given = dict.fromkeys(option for run in runs for option in run.overrides)
+    return [
+        option
+        for option in given
+        if option != pair
+        and not is_free(option)
+        and len({run.overrides.get(option) for run in runs}) > 1
+    ]
+
+
+def _name(run: ScreenedRun, options: Sequence[str]) -> str:
+    return " ".join(run.overrides[o] for o in options if o in run.overrides) or NO_OVERRIDE
+
+
+def _order(runs: Sequence[ScreenedRun], options: Sequence[str]) -> dict[str, int]:
+    """Variant → the smallest number of its jobs: a sweep starts with the first values."""
+    order: dict[str, int] = {}
+    for run in runs:
+        name = _name(run, options)
+        order[name] = min(run.job, order.get(name, run.job))
+    return order
+
+
+def _base(
+    variants: Mapping[str, Mapping[str, ScreenedRun]], options: Sequence[str], base: Sequence[str]
+) -> str:
+    words = {
+        name: {run.overrides[o] for o in options if o in run.overrides}
+        for name, runs in variants.items()
+        for run in runs.values()
+    }
+    listed = "; ".join(variants)
+    if base:
+        fitting = [name for name in variants if name in base or {*base} <= words[name]]
+        if len(fitting) != 1:
+            raise ConfigError(
+                f"base={' '.join(base)} names {'no' if not fitting else 'more than one'} variant; "
+                f"choose one of: {listed}"
+            )
+        return fitting[0]
+    if NO_OVERRIDE in variants:
+        return NO_OVERRIDE
+    first = [min(run.job for run in runs.values()) for runs in variants.values()]
+    if first.count(min(first)) > 1:
+        raise ConfigError(
+            "several commands have trained these runs, so none of the variants is the first; say "
+            f'which is the base, base="…": {listed}'
+        )
+    return list(variants)[first.index(min(first))]
+
+
+def _value(run: ScreenedRun, option: str) -> Any:
+    """Of an option with dots in the run's configuration."""
+    value: Any = run.config
+    for part in option.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ConfigError(
+                f"pair={option} is no option of {shown_path(run.folder)}; runs are paired by an "
+                "option that all of them have, such as pair=seed"
+            )
+        value = value[part]
+    return value

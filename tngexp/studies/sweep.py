@@ -58,13 +58,15 @@ def plan_job(config: DictConfig) -> Plan:
     Raises:
         TngexpError: when its folder holds another run, or its ladder's previous step is missing.
     """
-    from tngexp.studies.plan import plan
+    from tngexp.studies.plan import Job, plan
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
     context = HydraConfig.get()
     folder, own = Path(plain["run_dir"]), _along(context.overrides.task)
-    neighbour = _neighbour(context, folder, own) if plain.get("ladder") is not None else None
-    return plan(plain, _curve(context, folder, own, plain.get("ladder") is not None), neighbour)
+    ladder = plain.get("ladder") is not None
+    neighbour = _neighbour(context, folder, own) if ladder else None
+    job = Job(list(context.overrides.task), context.job.num)
+    return plan(plain, _curve(context, folder, own, ladder), neighbour, job)
 
 
 def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
@@ -74,7 +76,7 @@ def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
     """
     from tngexp.evaluation.compare import log_comparison
     from tngexp.logs.rd_log import run_logger
-    from tngexp.studies.plan import markers
+    from tngexp.studies.marker import markers
 
     folder = folder.absolute()
     if OmegaConf.select(sweep, "report.anchors") is None or not folder.is_dir():
@@ -102,7 +104,7 @@ def report_sweep(sweep: DictConfig, folder: Path) -> Comparison | None:
 
 def ended_since(sweep_dir: Path, moment: float) -> bool:
     """Whether a run below ``sweep_dir`` has ended after ``moment`` (of ``time.time()``)."""
-    from tngexp.studies.plan import MARKER
+    from tngexp.studies.marker import MARKER
 
     return any(path.stat().st_mtime >= moment for path in sweep_dir.rglob(MARKER))
 
@@ -146,7 +148,7 @@ def compare_runs(
 
 def repeat_command(words: list[str], folder: Path) -> str:
     """The command line that continues the sweep in ``folder``."""
-    known = ("+sweep=", "hydra.sweep.dir=")  # these lead to the same folder again
+    known = ("sweep=", "hydra.sweep.dir=")  # these lead to the same folder again
     if not any(word.startswith(known) for word in words):
         words = [*words, f"hydra.sweep.dir={shown_path(folder)}"]
     return f"python -m tngexp.train {shlex.join(words)}"
@@ -178,7 +180,7 @@ def _curve(context: Any, folder: Path, own: str | None, ladder: bool) -> str | N
         return None
     choices = context.runtime.choices
     words = re.sub(r"^\d+_", "", folder.name).replace(own, "").split(",")
-    named = ("model=", "loss=", "+sweep=")
+    named = ("model=", "loss=", "sweep=")
     others = [word for word in words if word and not word.startswith(named)]
     return "-".join([choices.model, choices.loss, *others, *(["ladder"] if ladder else [])])
 

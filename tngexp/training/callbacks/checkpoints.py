@@ -14,6 +14,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from tngexp.devices.distributed import agreed
 from tngexp.runs.checkpoint_io import PREVIOUS, copy_file
 from tngexp.runs.interrupt import Interrupted, StopRequest, catch_signals
+from tngexp.runs.learning_curve import LearningCurve
+from tngexp.training.callbacks.budget import seconds_used
+from tngexp.training.module import LitCodec
 
 __all__ = ["Checkpoints", "figures"]
 
@@ -24,7 +27,8 @@ class Checkpoints(Checkpoint):
     Lightning's ``ModelCheckpoint`` would write the best again instead of linking it, keeps no
     earlier one for when a disk damages the last, and compares values of different measures.
 
-    The one before stays as ``previous.ckpt``, for when a failing disk damages the last.
+    The one before stays as ``previous.ckpt``, for when a failing disk damages the last. Beside the
+    folder lies the run's learning curve, which is in every checkpoint, too.
 
     The last optimizer step always ends with a validation, so the end of a run is saved, too. A
     :class:`StopRequest` is honoured between optimizer steps, where a checkpoint resumes exactly.
@@ -53,6 +57,7 @@ class Checkpoints(Checkpoint):
         self.best = math.inf
         self.best_step = 0
         self.best_metrics: dict[str, float] = {}
+        self._curve = LearningCurve()
         self._stop = stop
         self._measure = dict(measure or {})
         self._monitor = monitor
@@ -101,6 +106,7 @@ class Checkpoints(Checkpoint):
         improved = value <= self.best or not self.best_path.exists()
         if improved:
             self.best, self.best_step, self.best_metrics = value, trainer.global_step, metrics
+        self._extend_curve(trainer, pl_module, value)
         self._save(trainer)
         if improved and trainer.is_global_zero:
             copy_file(self.last_path, self.best_path)
@@ -112,15 +118,30 @@ class Checkpoints(Checkpoint):
             "best_step": self.best_step,
             "best_metrics": self.best_metrics,
             "measure": self._measure,
+            "curve": self._curve.to_state(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "curve" in state_dict:  # earlier versions had none
+            self._curve = LearningCurve.from_state(state_dict["curve"])
         before = state_dict.get("measure", self._measure)
         same = all(before.get(key) == value for key, value in self._measure.items())
         if self.best_path.exists() and same:
             self.best = state_dict["best"]
             self.best_step = state_dict["best_step"]
             self.best_metrics = state_dict["best_metrics"]
+
+    def _extend_curve(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: float
+    ) -> None:
+        assert isinstance(pl_module, LitCodec)
+        parameters = sum(p.numel() for p in pl_module.codec.parameters())
+        seconds = seconds_used(trainer) or 0.0
+        self._curve = self._curve.extended(trainer.global_step, loss, seconds, parameters)
+        if trainer.is_global_zero:
+            # Before the checkpoint: a run that is killed in between repeats this step, whereas one
+            # whose last checkpoint is there does nothing more.
+            self._curve.write(self.last_path.parent.parent)
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self.last_path.exists():
