@@ -1,4 +1,5 @@
-"""Deliberate faults in the code, and which of them the tests notice (``docs/mutation.md``).
+"""Deliberate faults in the code, and which of them the tests notice
+(``docs/explanation/mutation.md``).
 
     python benchmarks/mutants.py run                       # everything; hours, can be interrupted
     python benchmarks/mutants.py run rate losses           # parts of it

@@ -11,7 +11,7 @@ TABLES = {name: [table.tolist() for table in find_family(name)] for name in FAMI
 
 
 def reference_sum(x, row, family):
-    """Σ_k w_k Φ((x − m_k)/σ_k) times 2**46, x in 1/256, as docs/bitstream.md has it.
+    """Σ_k w_k Φ((x − m_k)/σ_k) times 2**46, x in 1/256, as docs/reference/bitstream.md has it.
 
     ``row`` holds (scale, mean, weight) of each component.
     """

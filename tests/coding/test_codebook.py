@@ -33,7 +33,7 @@ def frequencies(tables):
     return np.diff(cdf.reshape(n, cdf.size // max(n, 1)), axis=1)
 
 
-# --- a second implementation of docs/bitstream.md, in unbounded Python integers -------------------
+# --- a second implementation of docs/reference/bitstream.md, in unbounded Python integers ---------
 
 
 def reference_log(mass):

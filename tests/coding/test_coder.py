@@ -31,7 +31,7 @@ PHI, INVERSE, WINDOW = (
 )
 
 
-# --- a second implementation, in unbounded Python integers, from docs/bitstream.md ---------------
+# --- a second implementation, in unbounded Python integers, from docs/reference/bitstream.md ------
 
 
 def reference_cdf(scale, mean, weight, edges):

@@ -28,7 +28,7 @@ def lower_edge(symbol, zero):
     return 256 * symbol - (zero if symbol <= 0 else 256 - zero)
 
 
-# --- a second implementation of docs/bitstream.md, in unbounded Python integers -------------------
+# --- a second implementation of docs/reference/bitstream.md, in unbounded Python integers ---------
 
 
 def reference_window(row, family, zero):

@@ -130,7 +130,8 @@ class ImageCodec(nn.Module):
         Args:
             image: a Pillow image of any mode; a tensor (3, H, W) or (1, H, W); an array (H, W) or
                 (H, W, 1 … 4); any size from 1×1. Numbers are uint8, uint16, or floats in 0 … 1.
-                ``docs/coding.md`` tells what becomes of grey, transparent and 16-bit images.
+                ``docs/how-to/code-files.md`` tells what becomes of grey, transparent and 16-bit
+                images.
             quality: 0 … 1 for a variable-rate codec, where None means 0.5.
             effort: 0 … 9. Above 0 a search by gradient looks for a file that costs less of
                 R + λ·D than that of effort 0; the better of the two is returned. Each effort takes

@@ -10,7 +10,8 @@
 
 Both sides make the same calls in the same order; each call may depend on what earlier ones decoded.
 rANS (Duda 2013) pops in the reverse of the order it pushed, so the encoder only notes intervals
-and pushes them, last first, in ``finish``. Why rANS, and why our own: ``docs/bitstream.md``.
+and pushes them, last first, in ``finish``. Why rANS, and why our own:
+``docs/reference/bitstream.md``.
 """
 
 from __future__ import annotations

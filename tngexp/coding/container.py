@@ -1,9 +1,9 @@
 """The ``.tng`` file: a header of a few bytes, the coded streams, two checksums.
 
-The layout is told byte by byte, with an example, in ``docs/bitstream.md``. A file of one image
-without metadata spends 21 to 24 bytes beyond its streams. ``read`` trusts nothing: the signature,
-the version, the CRC, then every field is checked before anything is done with it, and the memory it
-takes is bounded by the size of the file.
+The layout is told byte by byte, with an example, in ``docs/reference/bitstream.md``. A file of one
+image without metadata spends 21 to 24 bytes beyond its streams. ``read`` trusts nothing: the
+signature, the version, the CRC, then every field is checked before anything is done with it, and
+the memory it takes is bounded by the size of the file.
 """
 
 from __future__ import annotations

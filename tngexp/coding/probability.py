@@ -8,9 +8,10 @@ another family (``families.py``), in integers:
 - ``weight``: w in 1/65536, adding up to 65536 exactly. Finer than the 1/256 that would do for the
   bulk: a component that explains one symbol in a thousand must not round to nothing.
 
-How they become frequencies is told in ``kernels.py``, and byte by byte in ``docs/bitstream.md``.
-Every function here takes exact values to exact values: comparisons with stored constants, rounding
-to a grid and integer arithmetic, but no exp, log or softmax, whose last bit varies by machine.
+How they become frequencies is told in ``kernels.py``, and byte by byte in
+``docs/reference/bitstream.md``. Every function here takes exact values to exact values: comparisons
+with stored constants, rounding to a grid and integer arithmetic, but no exp, log or softmax, whose
+last bit varies by machine.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Any image file to RGB uint8.
 
 A training set gathered from the wild mixes modes; each is brought to 8-bit RGB the way a viewer
-would show it, by the one rule of ``tngexp.pixels`` (``docs/coding.md`` has the table). Here alpha
-is composited over white besides, so that colours hidden under full transparency never reach
-training, and EXIF orientation is applied. Colour profiles are not. Images without a defined white
-count as unreadable, as do images above Pillow's decompression-bomb limit (89 megapixels).
+would show it, by the one rule of ``tngexp.pixels`` (``docs/how-to/code-files.md`` has the table).
+Here alpha is composited over white besides, so that colours hidden under full transparency never
+reach training, and EXIF orientation is applied. Colour profiles are not. Images without a defined
+white count as unreadable, as do images above Pillow's decompression-bomb limit (89 megapixels).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _OPTIONS = {"transform": "encoder"}  # where the command line has another name
 
 @final
 class Codec(nn.Module):
-    """An autoencoder codec (Ballé et al. 2017/2018; the pipeline of ``docs/design.md``).
+    """An autoencoder codec (Ballé et al. 2017/2018); ``docs/explanation/design.md`` draws it.
 
     x → analysis → ·gain → quantizer ⇄ prior → ·gain⁻¹ → synthesis → x̂
 

@@ -1,7 +1,8 @@
 """Pillow images of every mode to 8-bit levels.
 
 What is stored in other ways is brought to 8-bit RGB and alpha as a viewer would show it; the table
-in ``docs/coding.md`` says how. It is used wherever pixels are: to train, to code, to measure.
+in ``docs/how-to/code-files.md`` says how. It is used wherever pixels are: to train, to code, to
+measure.
 """
 
 from __future__ import annotations
