@@ -48,8 +48,8 @@ RESULTS = OUT / "results.jsonl"
 # triples are tried with one encoder and quantizer.
 PARTS = {
     "bitstream/targets.py": "tests/bitstream/test_targets.py",
-    "model/codec.py": "tests/model/test_codec.py tests/bitstream/test_coder.py tests/model/test_io.py"
-    " -k 'not triple and not damaged and not truncated'",
+    "model/codec.py": "tests/model/test_codec.py tests/model/test_io.py"
+    " tests/bitstream/test_coder.py -k 'not triple and not damaged and not truncated'",
     "priors": "tests/priors tests/model/test_codec.py tests/test_learning.py"
     " -k 'not (triple or overfits or quantizer) or gdn-mixed'",
     "quantizers": "tests/quantizers tests/model/test_codec.py tests/test_learning.py"

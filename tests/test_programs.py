@@ -14,8 +14,8 @@ import wandb
 from omegaconf import OmegaConf
 from support import CONF, codec_config
 
-from tngexp.evaluation import compare
 from tngexp.cli.hydra_help import asks_for_help, help_text
+from tngexp.evaluation import compare
 from tngexp.logs.loggers import finish, make_logger, readable
 from tngexp.metrics.curves import Curve, RDPoint
 from tngexp.report.html import write_report

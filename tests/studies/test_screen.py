@@ -11,8 +11,7 @@ import pytest
 from support import photo
 
 from tngexp.cli import screen as entry
-from tngexp.studies.screen_runs import Run, weights_content
-from tngexp.studies.screen_runs import LossTrace
+from tngexp.studies.screen_runs import LossTrace, Run, weights_content
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tngexp.studies.screen_analysis import judge
-from tngexp.studies.screen_analysis import band
+from tngexp.studies.screen_analysis import band, judge
 
 
 def test_what_a_seed_does_to_both_cancels() -> None:

@@ -17,8 +17,8 @@ from tngexp.common.words import as_text
 from tngexp.model.build import build
 from tngexp.report.table import Cell, Column, Table
 from tngexp.studies.screen_analysis import Verdict, judge
-from tngexp.studies.screen_runs import Run, Trace, run_all, weights_content
 from tngexp.studies.screen_plot import save_plot
+from tngexp.studies.screen_runs import Run, Trace, run_all, weights_content
 from tngexp.types import ConfigError
 
 __all__ = ["Screening", "log_screening", "screen"]
