@@ -20,25 +20,19 @@ _WEBP_MAX_SIDE = 16383
 
 
 class Pixels:
-    """Pictures as data URIs in inert script elements, which cost nothing until they are shown."""
+    """Pictures as data URIs for inert script elements, which cost nothing until they are shown."""
 
     def __init__(self) -> None:
-        self._uris: dict[str, str] = {}
+        self.uris: dict[str, str] = {}  # by the id of a picture's element
 
     def add(self, rgb: NDArray[np.uint8]) -> str:
         """The id of a picture's element."""
         rgb = np.ascontiguousarray(rgb)
-        key = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()[:16]
-        if key not in self._uris:
-            self._uris[key] = _data_uri(rgb)
-        return f"pixels-{key}"
-
-    def html(self) -> str:
-        """All elements."""
-        return "\n".join(
-            f'<script type="text/plain" id="pixels-{key}">{uri}</script>'
-            for key, uri in self._uris.items()
-        )
+        digest = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
+        key = f"pixels-{digest[:16]}"
+        if key not in self.uris:
+            self.uris[key] = _data_uri(rgb)
+        return key
 
 
 def viewer_data(image: ViewerImage, pixels: Pixels) -> dict[str, Any]:

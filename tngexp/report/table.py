@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Column", "Table"]
+__all__ = ["Cell", "Column", "Footnotes", "Table"]
 
 
 @dataclass(frozen=True)
@@ -34,3 +34,19 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""  # conventions and warnings, plain text
+
+
+class Footnotes:
+    """Numbers a table's notes from 1 in the order they come; equal ones share a number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, note: str) -> int:
+        """The number of ``note``, a new one if it is new."""
+        return self._numbers.setdefault(note, len(self._numbers) + 1)
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes, number 1 first."""
+        return list(self._numbers)
