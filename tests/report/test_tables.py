@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
-from tngexp.report.cells import signed, yardsticks
-from tngexp.report.table import Cell, Column, Table
+from tngexp.report.rate_tables import yardsticks
+from tngexp.report.table import Cell, Column, Table, signed
 from tngexp.report.tables import check_same_images, comparison_tables, comparison_warnings
 from tngexp.report.text import print_table
 from tngexp.types import ConfigError, TngexpError

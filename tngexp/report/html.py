@@ -11,17 +11,28 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tngexp.common.terminal import valid
-from tngexp.metrics.curves import Curve
-from tngexp.report.html_data import curves_data
-from tngexp.report.html_pictures import Pixels, viewer_data
-from tngexp.report.pictures import ViewerImage
-from tngexp.report.plots_style import curve_label, line_styles
+from tngexp.metrics.comparison import rate_and_quality
+from tngexp.metrics.curves import QUALITY_METRICS, Curve, ImagePoint, RDPoint
+from tngexp.report.pictures import Pixels, ViewerImage, viewer_data
+from tngexp.report.style import curve_label, line_styles
 from tngexp.report.table import Footnotes, Table
 
 __all__ = ["write_report"]
 
 _ASSETS = PackageLoader("tngexp.report", "assets")
 _SCRIPTS = ("figures.js", "charts.js", "stage.js", "viewer.js", "tables.js", "report.js")
+_IMAGE_COLUMNS = (
+    "image",
+    "width",
+    "height",
+    "bytes",
+    "bpp",
+    "psnr_db",
+    "ms_ssim",
+    "ms_ssim_db",
+    "encode_s",
+    "decode_s",
+)
 
 
 def write_report(
@@ -66,7 +77,7 @@ def write_report(
         tables=[(table, Footnotes()) for table in tables],
         notes=notes,
         meta=meta,
-        curves_data=_plain(curves_data(title, subtitle, curves)),
+        curves_data=_plain(_curves_data(title, subtitle, curves)),
         page_data=_plain(page),
         pixels=pixels.uris,
         scripts=_SCRIPTS,
@@ -120,6 +131,50 @@ def _details(curve: Curve) -> str:
 
 def _detail(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _curves_data(title: str, subtitle: str, curves: Sequence[Curve]) -> dict[str, Any]:
+    """Everything the curves know; images as rows under one heading, to be compact."""
+    points = [point for curve in curves for point in curve.points]
+    # In the order they came, without repeats.
+    further = list(dict.fromkeys(m for p in points for image in p.images for m in image.metrics))
+    return {
+        "title": title,
+        "subtitle": subtitle,
+        "metrics": QUALITY_METRICS,
+        "image_columns": [*_IMAGE_COLUMNS, *further],
+        "curves": [_curve(curve, further) for curve in curves],
+    }
+
+
+def _curve(curve: Curve, further: Sequence[str]) -> dict[str, Any]:
+    return {
+        "key": curve.key,
+        "label": curve_label(curve),
+        "kind": curve.kind,
+        "source": curve.source,
+        "details": curve.details,
+        "points": [_point(point, further) for point in curve.points],
+    }
+
+
+def _point(point: RDPoint, further: Sequence[str]) -> dict[str, Any]:
+    return {
+        "setting": point.setting,
+        "bpp": point.bpp,
+        "psnr_db": point.psnr_db,
+        "ms_ssim": point.ms_ssim,
+        # Where the charts put it: rate and quality over the images that have the metric.
+        "drawn": {metric: rate_and_quality(point, metric) for metric in QUALITY_METRICS},
+        "images": [_image(image, further) for image in point.images],
+    }
+
+
+def _image(image: ImagePoint, further: Sequence[str]) -> list[Any]:
+    return [
+        *(getattr(image, name) for name in _IMAGE_COLUMNS),
+        *(image.metrics.get(name) for name in further),
+    ]
 
 
 def _plain(data: Any) -> Any:

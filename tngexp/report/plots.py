@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tngexp.common.terminal import shown
 from tngexp.metrics.comparison import series
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
-from tngexp.report.plots_style import LineStyle, curve_label, line_styles
+from tngexp.report.style import LineStyle, curve_label, line_styles
 from tngexp.types import ConfigError
 
 if TYPE_CHECKING:
