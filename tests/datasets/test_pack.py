@@ -16,7 +16,7 @@ from webdataset import tariterators
 from tngexp.datasets.images import DataError, DataWarning
 from tngexp.datasets.pack import index_shards, main, pack
 from tngexp.datasets.scan import scan
-from tngexp.datasets.shards_read import name_hash, read_members
+from tngexp.datasets.shards.read import name_hash, read_members
 from tngexp.types import ConfigError
 
 Writer = Callable[..., Path]
@@ -211,3 +211,15 @@ def test_shards_from_elsewhere_get_an_index(tmp_path: Path):
         index_shards(tmp_path)
     with pytest.raises(DataError, match=r"has no \.tar file with images"):
         index_shards(_pictures(1, tmp_path / "pictures"))
+
+
+def test_packing_needs_no_lightning() -> None:
+    code = (
+        "import sys; from hydra.utils import get_class; import tngexp.datasets.pack; "
+        "assert 'lightning' not in sys.modules; "
+        "print(get_class('tngexp.datasets.shards.ShardsDataModule').__name__)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "ShardsDataModule"

@@ -18,13 +18,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from torch import Tensor, nn
 
-from tngexp.datasets import shards_read
 from tngexp.datasets.folder import FolderDataModule
 from tngexp.datasets.images import DataError, DataWarning
 from tngexp.datasets.pack import pack
 from tngexp.datasets.shards import ShardsDataModule
-from tngexp.datasets.shards_order import Lane
-from tngexp.datasets.shards_stream import PackedPhoto
+from tngexp.datasets.shards import read as shards_read
+from tngexp.datasets.shards.order import Lane
+from tngexp.datasets.shards.stream import PackedPhoto
 from tngexp.types import ConfigError
 
 PHOTOS, HELD, SIDE, BATCH = 27, 4, 20, 3

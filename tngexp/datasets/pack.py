@@ -23,8 +23,8 @@ from tqdm import tqdm
 from tngexp.common.terminal import named_path, reason, run_printing
 from tngexp.datasets.images import DataError, DataWarning, FilePhoto
 from tngexp.datasets.scan import Scan, check_folder, scan
-from tngexp.datasets.shards_index import INDEX, Shard, ShardIndex, load_index
-from tngexp.datasets.shards_read import is_image, name_hash, webdataset
+from tngexp.datasets.shards.index import INDEX, Shard, ShardIndex, load_index
+from tngexp.datasets.shards.read import is_image, name_hash, webdataset
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["index_shards", "main", "pack"]

@@ -16,9 +16,9 @@ from tngexp.datasets.crops import random_crop
 from tngexp.datasets.images import DataError, DataWarning, Pixels, UnreadableImageError
 from tngexp.datasets.images import decode as decode_file
 from tngexp.datasets.module import LoaderOptions
-from tngexp.datasets.shards_index import ShardIndex
-from tngexp.datasets.shards_order import Lane, Stretch, blocks, stretches
-from tngexp.datasets.shards_read import Member, join, read_members
+from tngexp.datasets.shards.index import ShardIndex
+from tngexp.datasets.shards.order import Lane, Stretch, blocks, stretches
+from tngexp.datasets.shards.read import Member, join, read_members
 
 __all__ = ["PackedPhoto", "ShardCrops", "ShardLoader"]
 
@@ -42,7 +42,7 @@ class ShardCrops(IterableDataset[Tensor]):
     """An endless stream of batches of random crops, (B, 3, crop, crop) uint8.
 
     What comes at a step follows from the seed, the step, the rank and the numbers of ranks and
-    workers alone; ``shards_order`` says how. Order within a lane's share is shuffled in blocks of
+    workers alone; ``order`` says how. Order within a lane's share is shuffled in blocks of
     ``shuffle`` images, whose encoded bytes are held in memory. To start at sample ``start``, whole
     shards before it are never opened, and images before it in its shard never decoded.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tngexp.datasets.images import DataError
-from tngexp.datasets.shards_read import is_url, join, read_all
+from tngexp.datasets.shards.read import is_url, join, read_all
 
 __all__ = ["INDEX", "Shard", "ShardIndex", "load_index"]
 

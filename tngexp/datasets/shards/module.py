@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader
 from tngexp.datasets.images import DataError, DataWarning, FilePhoto, Photo, UnreadableImageError
 from tngexp.datasets.module import ImageDataModule, LoaderOptions, Split, _silence_worker_advice
 from tngexp.datasets.scan import check_folder, scan
-from tngexp.datasets.shards_index import ShardIndex, load_index
-from tngexp.datasets.shards_order import Stretch
-from tngexp.datasets.shards_read import join, name_hash, read_members, webdataset
-from tngexp.datasets.shards_stream import PackedPhoto, ShardCrops, ShardLoader
+from tngexp.datasets.shards.index import ShardIndex, load_index
+from tngexp.datasets.shards.order import Stretch
+from tngexp.datasets.shards.read import join, name_hash, read_members, webdataset
+from tngexp.datasets.shards.stream import PackedPhoto, ShardCrops, ShardLoader
 from tngexp.types import ConfigError
 
 __all__ = ["ShardsDataModule"]
