@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from tngexp.io import CheckpointError, load
+from tngexp.runs import checkpoint_io
 from tngexp.runs.interrupt import StopRequest
-from tngexp.training import checkpoint_io
 from tngexp.training.module import LitCodec, NonFiniteError
 from tngexp.training.train import TrainResult
 

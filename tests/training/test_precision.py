@@ -10,10 +10,10 @@ import pytest
 import torch
 from support import needs_bf16
 
+from tngexp.devices import precision
 from tngexp.devices.hardware import multiplies_bf16
 from tngexp.devices.precision import resolve_precision
 from tngexp.model.codec import Codec
-from tngexp.training import precision
 from tngexp.training.module import LitCodec
 from tngexp.training.train import TrainResult
 from tngexp.types import CodecOutput, ConfigError

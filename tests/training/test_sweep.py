@@ -21,9 +21,9 @@ import tngexp.cli.train
 from tngexp.cli.train import main
 from tngexp.common.configuration import CONF_DIR, register_resolvers, swept
 from tngexp.io import load
+from tngexp.runs import checkpoint_io
 from tngexp.runs.lock import RunLock
 from tngexp.studies.plan import MARKER, ladder_values
-from tngexp.training import checkpoint_io
 from tngexp.training.module import LitCodec
 from tngexp.types import ConfigError
 
