@@ -49,7 +49,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {  # a codec and its bytes
         "bitstream": {
-            *("coding", "devices", "layers", "losses", "metrics", "model"),
+            *("coding", "common", "devices", "layers", "losses", "metrics", "model"),
             *("pixels", "priors", "quantizers", "rate", "transforms", "types"),
         },
     },

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from tngexp.common.atomic import replacing
 from tngexp.common.terminal import valid
 from tngexp.metrics.comparison import rate_and_quality
 from tngexp.metrics.curves import QUALITY_METRICS, Curve, ImagePoint, RDPoint
@@ -83,12 +84,8 @@ def write_report(
         scripts=_SCRIPTS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        beside.write_text(valid(text), encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(valid(text), encoding="utf-8")
 
 
 def _template(name: str) -> Template:

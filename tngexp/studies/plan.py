@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tngexp.common.atomic import replacing
 from tngexp.common.folders import shown_path
 from tngexp.model.files import read_checkpoint
 from tngexp.model.legacy import modernise_run
@@ -73,9 +73,8 @@ class Marker:
 
     def write(self, run_dir: Path) -> None:
         """Whole or not at all: half a marker would stop the sweep."""
-        beside = run_dir / f".{MARKER}.{os.getpid()}"
-        beside.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, run_dir / MARKER)
+        with replacing(run_dir / MARKER) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

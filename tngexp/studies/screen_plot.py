@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tngexp.common.atomic import replacing
 from tngexp.studies.screen_analysis import band
 from tngexp.studies.screen_runs import Trace
 
@@ -59,9 +60,8 @@ def save_plot(
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower left", frameon=False, fontsize=8)
     FigureCanvasAgg(figure)
-    beside = path.with_name(f".{path.name}.partial")
-    figure.savefig(beside, format="png", dpi=150, metadata={"Software": None})
-    beside.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
 
 def _wrapped(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 
+from tngexp.common.atomic import replacing
 from tngexp.common.configuration import slug
 from tngexp.model.files import locate, read_checkpoint
 from tngexp.types import ConfigError
@@ -105,10 +106,10 @@ def run_all(
             last = folder / "checkpoints" / "last.ckpt"
             announce(f"{number} of {len(runs)}: {run.variant}, seed {run.seed}")
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / _MADE_OF, ingredients[run])
+            _write_json(folder / _MADE_OF, ingredients[run])
             train(run, folder, last if last.exists() else None)
             trace = _read(last)
-            _write(folder / _TRACE, {**run._asdict(), **trace._asdict()})
+            _write_json(folder / _TRACE, {**run._asdict(), **trace._asdict()})
         traces[run] = trace
     return traces
 
@@ -134,10 +135,9 @@ def _read(checkpoint: Path) -> Trace:
     return Trace(state["steps"], state["losses"], state["seconds"], size)
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    beside.replace(path)
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _check_made_of(folder: Path, now: Mapping[str, Any]) -> None:
