@@ -74,18 +74,18 @@ def main() -> None:
 def at_least(codec: Anchor, rgb: np.ndarray, bpp: float) -> bytes:
     """The smallest file of at least ``bpp``, by bisection over the codec's settings."""
     target = bpp * rgb.shape[0] * rgb.shape[1] / 8
-    knob = codec.knob
-    small, large = knob.lowest, knob.highest
-    if knob.settings[0] > knob.settings[-1]:  # listed by rising rate
+    parameter = codec.parameter
+    small, large = parameter.lowest, parameter.highest
+    if parameter.settings[0] > parameter.settings[-1]:  # listed by rising rate
         small, large = large, small
     best = codec.encode(rgb, large)
     smallest = codec.encode(rgb, small)
     if len(smallest) >= target:
         return smallest
-    step = 1.0 if knob.whole else 0.05
+    step = 1.0 if parameter.whole else 0.05
     while abs(large - small) > step:
         middle = (large + small) / 2
-        middle = float(int(middle)) if knob.whole else middle
+        middle = float(int(middle)) if parameter.whole else middle
         data = codec.encode(rgb, middle)
         if len(data) >= target:
             large, best = middle, data

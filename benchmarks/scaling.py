@@ -28,8 +28,8 @@ from torch import distributed, multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tngexp.datasets.shards_index import Shard, ShardIndex, load_index
-from tngexp.datasets.shards_order import Lane, Stretch, stretches
+from tngexp.datasets.shards.index import Shard, ShardIndex, load_index
+from tngexp.datasets.shards.order import Lane, Stretch, stretches
 from tngexp.devices.allocator import keep_freed_memory
 from tngexp.evaluation.memory import PeakMemory
 

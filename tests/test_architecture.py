@@ -52,8 +52,9 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {  # a codec and its bytes
         "bitstream": {
-            *("coding", "devices", "layers", "losses", "metrics", "model"),
-            *("pixels", "priors", "quantizers", "rate", "transforms", "types"),
+            *("coding", "common", "devices", "layers", "losses", "metrics"),
+            *("model", "pixels", "priors", "quantizers", "rate", "transforms"),
+            *("types",),
         },
     },
     {  # libraries on top of it

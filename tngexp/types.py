@@ -52,10 +52,10 @@ POINT_GRID = 1024.0
 
 
 class Latents(NamedTuple):
-    """What an encoder is about to code: the latent, scaled by the gains, and its side latent."""
+    """What an encoder is about to code: the latent, scaled by the gains, and its hyper-latent."""
 
     y: Tensor  # (B, M, h, w), float32
-    z: Tensor | None  # (B, N, h/4, w/4), float32; None for a prior without a side latent
+    z: Tensor | None  # (B, N, h/4, w/4), float32; None for a prior without a hyper-latent
 
 
 class Cells(NamedTuple):
@@ -177,7 +177,7 @@ class EntropyModelOutput(NamedTuple):
 
     y_hat: Tensor  # (B, M, h, w), the latent the synthesis transform receives
     y_bits: Tensor  # (B, M, h, w), bits of each latent element
-    z_bits: Tensor | None  # (B, N, h/4, w/4), bits of the side latent; None without one
+    z_bits: Tensor | None  # (B, N, h/4, w/4), bits of the hyper-latent; None without one
 
 
 class CodecOutput(NamedTuple):

@@ -34,7 +34,7 @@ def pixels(width: int, height: int) -> Pixels:
 def finest(codec: Anchor) -> float:
     """The end of the range that its settings run towards."""
     rising = codec.settings[-1] > codec.settings[0]
-    return codec.knob.highest if rising else codec.knob.lowest
+    return codec.parameter.highest if rising else codec.parameter.lowest
 
 
 def psnr(x: Pixels, y: Pixels) -> float:
@@ -106,7 +106,7 @@ def test_a_fraction_is_refused_where_whole_numbers_count() -> None:
         ConfigError, match=r"jpeg: quality must be a whole number in 1 … 95, not 2\.5"
     ):
         anchor("jpeg").encode(pixels(8, 8), 2.5)
-    anchor("jpeg2000").knob.check(2.5, "jpeg2000")
+    anchor("jpeg2000").parameter.check(2.5, "jpeg2000")
 
 
 @pytest.mark.parametrize("name", ANCHORS)
@@ -114,7 +114,7 @@ def test_settings_are_ten_distinct_valid_ones(name: str) -> None:
     codec = anchor(name)
     assert len(set(codec.settings)) == 10
     for setting in codec.settings:
-        codec.knob.check(setting, name)
+        codec.parameter.check(setting, name)
         assert codec.describe(setting).endswith(f" {setting:g}")
 
 

@@ -16,7 +16,7 @@ from webdataset import tariterators
 from tngexp.datasets.images import DataError, DataWarning
 from tngexp.datasets.pack import index_shards, main, pack
 from tngexp.datasets.scan import scan
-from tngexp.datasets.shards_read import name_hash, read_members
+from tngexp.datasets.shards.read import name_hash, read_members
 from tngexp.types import ConfigError
 
 Writer = Callable[..., Path]
@@ -131,12 +131,13 @@ def test_an_interrupted_run_leaves_no_index(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         pack(root, out, shard_mib=1 * KIB, min_side=16, force=True)
     assert not (out / "index.json").exists()
+    assert {path.suffix for path in out.iterdir()} == {".tar"}
     with pytest.raises(DataError, match="unfinished"):
         pack(root, out, shard_mib=1 * KIB, min_side=16)
     monkeypatch.undo()
     index, _ = pack(root, out, shard_mib=1 * KIB, min_side=16, force=True)
     assert index.images == 6
-    assert not list(out.glob("*.part"))
+    assert {path.suffix for path in out.iterdir()} == {".json", ".tar"}
 
 
 def test_what_cannot_be_packed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -211,3 +212,15 @@ def test_shards_from_elsewhere_get_an_index(tmp_path: Path):
         index_shards(tmp_path)
     with pytest.raises(DataError, match=r"has no \.tar file with images"):
         index_shards(_pictures(1, tmp_path / "pictures"))
+
+
+def test_packing_needs_no_lightning() -> None:
+    code = (
+        "import sys; from hydra.utils import get_class; import tngexp.datasets.pack; "
+        "assert 'lightning' not in sys.modules; "
+        "print(get_class('tngexp.datasets.shards.ShardsDataModule').__name__)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "ShardsDataModule"

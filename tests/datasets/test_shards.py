@@ -18,13 +18,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from torch import Tensor, nn
 
-from tngexp.datasets import shards_read
 from tngexp.datasets.folder import FolderDataModule
 from tngexp.datasets.images import DataError, DataWarning
 from tngexp.datasets.pack import pack
 from tngexp.datasets.shards import ShardsDataModule
-from tngexp.datasets.shards_order import Lane
-from tngexp.datasets.shards_stream import PackedPhoto
+from tngexp.datasets.shards import read as shards_read
+from tngexp.datasets.shards.order import WorkerShare
+from tngexp.datasets.shards.stream import PackedPhoto
 from tngexp.types import ConfigError
 
 PHOTOS, HELD, SIDE, BATCH = 27, 4, 20, 3
@@ -119,21 +119,21 @@ def test_each_epoch_visits_each_photo_once_and_any_step_can_be_resumed(
 def test_lanes_divide_the_numbers_and_every_epoch(
     images: int, batch: int, ranks: int, workers: int
 ):
-    lanes = [
-        Lane(images, batch, rank, ranks, worker, workers)
+    workers = [
+        WorkerShare(images, batch, rank, ranks, worker, workers)
         for rank in range(ranks)
         for worker in range(workers)
     ]
     limit = 200
-    numbers = [[n for n in map(lane.number, range(limit)) if n < limit] for lane in lanes]
+    numbers = [[n for n in map(worker.number, range(limit)) if n < limit] for worker in workers]
     assert sorted(itertools.chain(*numbers)) == list(range(limit))
-    for lane, own in zip(lanes, numbers, strict=True):
+    for worker, own in zip(workers, numbers, strict=True):
         assert own == sorted(own)
-        assert [lane.count(n) for n in range(limit)] == [
+        assert [worker.count(n) for n in range(limit)] == [
             sum(m < n for m in own) for n in range(limit)
         ]
     for epoch in range(5):
-        shares = [lane.share(epoch) for lane in lanes]
+        shares = [worker.share(epoch) for worker in workers]
         taken = itertools.chain(*(range(*share) for share in shares))
         assert list(taken) == list(range(images))
 

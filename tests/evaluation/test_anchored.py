@@ -12,7 +12,7 @@ import torch
 from support import photo
 
 from tngexp.anchors import Anchor, AnchorError, anchor
-from tngexp.anchors.base import Knob, Pixels
+from tngexp.anchors.base import Pixels, QualityParameter
 from tngexp.datasets.images import DataError, FilePhoto
 from tngexp.evaluation import anchor_cache, anchored
 from tngexp.evaluation.anchored import (
@@ -42,7 +42,7 @@ class Coarse(Anchor):
     """Drops low bits; remembers what it was asked to encode."""
 
     name, label, extension = "coarse", "Coarse", ".raw"
-    knob = Knob("step", 1, 64, (32, 8, 4))
+    parameter = QualityParameter("step", 1, 64, (32, 8, 4))
 
     def __init__(self) -> None:
         self.encoded: list[float] = []

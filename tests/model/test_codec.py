@@ -98,7 +98,7 @@ def test_a_higher_quality_spends_more_bits() -> None:
     assert high > low
 
 
-@pytest.mark.parametrize("prior", ["factorized", "hyperprior"])  # without and with a side latent
+@pytest.mark.parametrize("prior", ["factorized", "hyperprior"])  # without and with a hyper-latent
 @torch.no_grad()
 def test_the_estimate_is_the_rate_of_the_forward_pass(prior: str) -> None:
     codec = Codec.from_config(codec_config(prior=prior, rate="variable")).eval()

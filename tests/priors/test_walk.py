@@ -103,7 +103,7 @@ def test_a_later_element_does_not_change_an_earlier_one(codec: Codec) -> None:
     steps = list(prior.context.steps(4, 8, y.device))
     last = steps[-1]
     changed = last.put(y.clone(), last.take(y) + 5)
-    # The same side latent for both, which sees all of y.
+    # The same hyper-latent for both, which sees all of y.
     z = prior.latents(y).z
     first = walk(prior, codec.quantizer, Latents(y, z))
     second = walk(prior, codec.quantizer, Latents(changed, z))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 import math
 import re
+from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tngexp.metrics.curves import Curve, RDPoint
+from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
 from tngexp.report import html as report_module
 from tngexp.report.html import write_report
-from tngexp.report.html_tables import tables_html
 from tngexp.report.pictures import Reconstruction, ViewerImage
+from tngexp.report.table import Cell, Column, Table
 
 HOSTILE = "a</script><script>alert('label')</script>"  # as in conftest.py
 
@@ -32,6 +33,32 @@ def block(text: str, name: str) -> Any:
 def without_plotly(text: str) -> str:
     start = text.index("plotly.js v")
     return text[:start] + text[text.index("</script>", start) :]
+
+
+class Elements(HTMLParser):
+    """What a browser makes of a page: elements with the names of their attributes, and texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, ...]] = []
+        self.texts = [""]
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, *(name for name, _ in attrs)))
+        self.texts += [value or "" for name, value in attrs if name in ("title", "data-value")]
+        self.texts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.found.append((f"/{tag}",))
+        self.texts.append("")
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(("comment",))
+
+    def handle_data(self, data: str) -> None:
+        self.texts[-1] += data
 
 
 def write(path: Path, **parts: Any) -> str:
@@ -77,9 +104,46 @@ def test_no_text_becomes_markup(report) -> None:
     assert "<script>alert" not in own
     assert "<img src=x" not in own
     assert "<b>all</b>" not in own
-    assert html.escape(f"Title {HOSTILE}") in own
+    assert f"Title {HOSTILE}" in Elements(own).texts
     # Inside JSON there is no < at all, so that neither </script> nor <!-- can appear.
     assert block(own, "curves-data")["curves"][1]["label"] == HOSTILE
+
+
+def named(path: Path, name: str) -> str:
+    """A report in which everything that can have a name has this one; without plotly.js."""
+    image = ImagePoint(name, 8, 8, 8, 1.0, 30.0, None, metrics={name: 1.0})
+    curve = Curve("a", name, "codec", (RDPoint(name, (image,)),), name, {name: name})
+    column = Column(name, numeric=False, note=name)
+    table = Table("t", name, (column,), ((Cell(name, name, note=name),),), caption=name)
+    text = write(
+        path,
+        title=name,
+        subtitle=name,
+        curves=[curve],
+        tables=[table],
+        images=[ViewerImage(name, np.zeros((8, 8, 3), np.uint8), ())],
+        notes=[name],
+        meta={name: name},
+    )
+    return without_plotly(text)
+
+
+@pytest.mark.parametrize(
+    "name", [HOSTILE, "<!-- <b>", "\" onclick='alert(1)' x=\"&amp;", "{{ 7 * 7 }} {% if x %} {#"]
+)
+def test_any_name_is_shown_as_it_is(tmp_path, name: str) -> None:
+    text = named(tmp_path / "r.html", name)
+    plain, odd = Elements(named(tmp_path / "r.html", "NAME")), Elements(text)
+    assert odd.found == plain.found
+    # The page's texts are those of a harmless name, but for the name; JSON escapes it.
+    json_free = [(a, b) for a, b in zip(plain.texts, odd.texts, strict=True) if a[:1] != "{"]
+    assert [a.replace("NAME", name) for a, _ in json_free] == [b for _, b in json_free]
+    assert sum("NAME" in a for a, _ in json_free) == 17
+    data, page = block(text, "curves-data"), block(text, "page-data")
+    (curve,) = data["curves"]
+    assert data["title"] == curve["label"] == curve["source"] == curve["details"][name] == name
+    assert data["image_columns"][-1] == curve["points"][0]["images"][0][0] == name
+    assert page["viewer"][0]["name"] == name
 
 
 def test_the_data_is_complete(report) -> None:
@@ -144,11 +208,9 @@ def test_tables_read_without_scripts(report) -> None:
     assert "Figures &amp; more." in table
 
 
-def test_equal_notes_share_a_number() -> None:
-    from tngexp.report.table import Cell, Column, Table
-
+def test_equal_notes_share_a_number(tmp_path) -> None:
     rows = tuple((Cell("n/a", None, note),) for note in ("x", "y", "x"))
-    text = tables_html([Table("k", "", (Column("c"),), rows)], [])
+    text = write(tmp_path / "r.html", tables=[Table("k", "", (Column("c"),), rows)])
     assert re.findall(r'aria-label="note (\d)"', text) == ["1", "2", "1"]
 
 
@@ -160,6 +222,6 @@ def test_empty_parts_are_hidden_and_cost_nothing(tmp_path) -> None:
 
 
 def test_the_page_has_all_of_its_scripts() -> None:
-    folder = report_module._ASSETS
+    folder = resources.files("tngexp.report") / "assets"
     scripts = {entry.name for entry in folder.iterdir() if entry.name.endswith(".js")}
     assert scripts == set(report_module._SCRIPTS)

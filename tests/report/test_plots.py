@@ -13,7 +13,7 @@ from PIL import Image
 
 from tngexp.metrics.curves import Curve, RDPoint
 from tngexp.report.plots import save_plots
-from tngexp.report.plots_style import curve_label, line_styles
+from tngexp.report.style import curve_label, line_styles
 from tngexp.types import ConfigError
 
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
-from tngexp.report.cells import signed, yardsticks
-from tngexp.report.table import Cell, Column, Table
+from tngexp.report.rate_tables import anchors
+from tngexp.report.table import Cell, Column, Table, signed
 from tngexp.report.tables import check_same_images, comparison_tables, comparison_warnings
 from tngexp.report.text import print_table
 from tngexp.types import ConfigError, TngexpError
@@ -143,7 +143,7 @@ def test_a_codec_of_one_point_is_compared_at_its_own_quality() -> None:
     assert "BPG 4:4:4: outside of" in cell["% of BPG 4:4:4, PSNR"].note
 
 
-def test_yardsticks_are_measured_bpg_and_jpeg_but_not_its_namesakes() -> None:
+def test_anchors_are_measured_bpg_and_jpeg_but_not_its_namesakes() -> None:
     others = [
         curve("jpeg-2000"),
         curve("jpeg-xl"),
@@ -151,9 +151,9 @@ def test_yardsticks_are_measured_bpg_and_jpeg_but_not_its_namesakes() -> None:
         curve("bpg-of-mine", 1, "codec"),
     ]
     published = quoted("quoted-jpeg")
-    found = yardsticks([*others, CODEC, published, JPEG, BPG], CODEC)
+    found = anchors([*others, CODEC, published, JPEG, BPG], CODEC)
     assert [c.key for c in found] == ["gmm", "bpg", "jpeg-4-2-0"]
-    assert yardsticks([*others, published], None) == [published]
+    assert anchors([*others, published], None) == [published]
 
 
 def test_points_and_complexity() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["Anchor", "AnchorError", "Knob", "Pixels"]
+__all__ = ["Anchor", "AnchorError", "Pixels", "QualityParameter"]
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -20,7 +20,7 @@ class AnchorError(TngexpError):
 
 
 @dataclass(frozen=True)
-class Knob:
+class QualityParameter:
     """The one setting that trades rate for quality."""
 
     name: str  # for people: "quality", "QP"
@@ -51,16 +51,16 @@ class Anchor(ABC):
     name: str  # short and unique: "jpeg"
     label: str  # for people: "JPEG 4:2:0"
     extension: str  # of its files: ".jpg"
-    knob: Knob
+    parameter: QualityParameter
 
     @property
     def settings(self) -> tuple[float, ...]:
         """Settings that make a curve of about 0.05 to 1.5 bpp on photos, by rising rate."""
-        return self.knob.settings
+        return self.parameter.settings
 
     def describe(self, setting: float) -> str:
         """A setting for people: "quality 30"."""
-        return f"{self.knob.name} {setting:g}"
+        return f"{self.parameter.name} {setting:g}"
 
     @property
     @abstractmethod
@@ -86,7 +86,7 @@ class Anchor(ABC):
             ConfigError: for a setting that the codec does not take.
             AnchorError: when the codec is missing or fails.
         """
-        self.knob.check(setting, self.name)
+        self.parameter.check(setting, self.name)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise TypeError(f"expected uint8 pixels (H, W, 3), not {rgb.dtype} {rgb.shape}")
         return self._encode(np.ascontiguousarray(rgb), setting)

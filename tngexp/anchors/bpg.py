@@ -14,7 +14,7 @@ from typing import final
 import numpy as np
 from PIL import Image
 
-from tngexp.anchors.base import Anchor, AnchorError, Knob, Pixels
+from tngexp.anchors.base import Anchor, AnchorError, Pixels, QualityParameter
 from tngexp.anchors.intra import BPG_QP, x265_for_bpg
 
 __all__ = ["BpgAnchor", "bpg"]
@@ -30,7 +30,7 @@ class BpgAnchor(Anchor):
     name: str = "bpg"
     label: str = "BPG 4:4:4"
     extension: str = ".bpg"
-    knob: Knob = BPG_QP
+    parameter: QualityParameter = BPG_QP
 
     @property
     def how(self) -> str:

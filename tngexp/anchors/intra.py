@@ -17,13 +17,13 @@ from typing import final
 
 import numpy as np
 
-from tngexp.anchors.base import Anchor, AnchorError, Knob, Pixels
+from tngexp.anchors.base import Anchor, AnchorError, Pixels, QualityParameter
 from tngexp.anchors.color import Planes, from_planes, pad_to, to_planes
 from tngexp.anchors.ffmpeg import ffmpeg_path, ffmpeg_version, missing_encoder, run_ffmpeg
 
 __all__ = ["BPG_QP", "IntraAnchor", "hevc", "vvc", "x265_for_bpg"]
 
-BPG_QP = Knob("QP", 0, 51, (51, 49, 46, 43, 40, 37, 34, 31, 28, 25))
+BPG_QP = QualityParameter("QP", 0, 51, (51, 49, 46, 43, 40, 37, 34, 31, 28, 25))
 """Of BPG and its stand-in, which codes a little finer at the same QP (6 to 14 % more bits)."""
 
 _MIN_SIDE = 32  # x265 needs 16; what vvenc writes must fit into a byte per pixel, see vvc()
@@ -38,7 +38,7 @@ class IntraAnchor(Anchor):
     name: str
     label: str
     extension: str
-    knob: Knob
+    parameter: QualityParameter
     encoder: str  # ffmpeg's name of it
     format: str  # ffmpeg's name of the raw stream: "hevc", "vvc"
     options: tuple[str, ...]  # of the encoder, with {Q} for the setting
@@ -174,7 +174,7 @@ def hevc() -> IntraAnchor:
         "hevc",
         "HEVC intra 4:2:0 (x265)",
         ".hevc",
-        Knob("QP", 0, 51, (51, 49, 46, 43, 40, 37, 34, 31, 28, 25)),
+        QualityParameter("QP", 0, 51, (51, 49, 46, 43, 40, 37, 34, 31, 28, 25)),
         "libx265",
         "hevc",
         _X265,
@@ -191,7 +191,7 @@ def vvc() -> IntraAnchor:
         "VVC intra 4:2:0 (vvenc)",
         ".vvc",
         # ffmpeg gives vvenc a buffer of a byte per pixel, which finer pictures overflow.
-        Knob("QP", 10, 63, (51, 48, 45, 42, 39, 36, 33, 30, 27, 24)),
+        QualityParameter("QP", 10, 63, (51, 48, 45, 42, 39, 36, 33, 30, 27, 24)),
         "libvvenc",
         "vvc",
         (

@@ -15,7 +15,7 @@ import numpy as np
 import PIL
 from PIL import Image, features
 
-from tngexp.anchors.base import Anchor, AnchorError, Knob, Pixels
+from tngexp.anchors.base import Anchor, AnchorError, Pixels, QualityParameter
 
 __all__ = ["PillowAnchor", "avif", "jpeg", "jpeg444", "jpeg2000", "jxl", "webp"]
 
@@ -30,7 +30,7 @@ class PillowAnchor(Anchor):
     name: str
     label: str
     extension: str
-    knob: Knob
+    parameter: QualityParameter
     format: str  # Pillow's name of the format
     feature: str  # Pillow's name of the library that codes
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -121,7 +121,7 @@ def _jpeg(name: str, subsampling: str, settings: tuple[float, ...]) -> PillowAnc
         f"JPEG {subsampling}",
         ".jpg",
         # Pillow replaces 0 by its default; above 95 files grow without getting better.
-        Knob("quality", 1, 95, settings),
+        QualityParameter("quality", 1, 95, settings),
         "JPEG",
         "jpg",
         {"subsampling": subsampling, "optimize": True},
@@ -135,7 +135,7 @@ def jpeg2000() -> PillowAnchor:
         "jpeg2000",
         "JPEG 2000",
         ".jp2",
-        Knob("rate 1 :", 1, 10_000, settings, whole=False),
+        QualityParameter("rate 1 :", 1, 10_000, settings, whole=False),
         "JPEG2000",
         "jpg_2000",
         {"quality_mode": "rates", "irreversible": True, "mct": 1},
@@ -145,8 +145,8 @@ def jpeg2000() -> PillowAnchor:
 def webp() -> PillowAnchor:
     """Lossy WebP at its slowest."""
     settings = (0, 2, 5, 10, 20, 30, 45, 60, 75, 85)
-    knob = Knob("quality", 0, 100, settings)
-    return PillowAnchor("webp", "WebP", ".webp", knob, "WEBP", "webp", {"method": 6})
+    parameter = QualityParameter("quality", 0, 100, settings)
+    return PillowAnchor("webp", "WebP", ".webp", parameter, "WEBP", "webp", {"method": 6})
 
 
 def avif() -> PillowAnchor:
@@ -155,7 +155,7 @@ def avif() -> PillowAnchor:
         "avif",
         "AVIF 4:4:4",
         ".avif",
-        Knob("quality", 0, 100, (2, 5, 12, 20, 28, 36, 45, 55, 65, 75)),
+        QualityParameter("quality", 0, 100, (2, 5, 12, 20, 28, 36, 45, 55, 65, 75)),
         "AVIF",
         "avif",
         # libaom codes alike on 2, 3, … threads, slightly differently on one.
@@ -169,7 +169,9 @@ def jxl() -> PillowAnchor:
         "jxl",
         "JPEG XL",
         ".jxl",
-        Knob("quality", 0, 99, (2, 5, 12, 20, 30, 40, 50, 60, 70, 80)),  # 100 means lossless
+        QualityParameter(
+            "quality", 0, 99, (2, 5, 12, 20, 30, 40, 50, 60, 70, 80)
+        ),  # 100 means lossless
         "JXL",
         "jxl",
         {"effort": 7},

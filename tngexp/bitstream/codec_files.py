@@ -15,6 +15,7 @@ from torch import Tensor
 import tngexp
 from tngexp.bitstream import CodingTables, ImageCodec, tables_digest
 from tngexp.bitstream.tables import DIGEST
+from tngexp.common.atomic import replacing
 from tngexp.model.codec import Codec
 from tngexp.model.files import SAFETENSORS, TABLES, locate, read_checkpoint
 from tngexp.model.objective import objective
@@ -125,17 +126,13 @@ def save(codec: ImageCodec | Codec, path: str | Path, *, half: bool = False) -> 
         "codec": codec.model.config,
         "objective": codec.model.objective or {},
     }
-    beside = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as temporary:
         if path.suffix == SAFETENSORS:
             content = weights | {f"{TABLES}{name}": t for name, t in tables.items()}
             content = {name: t.detach().contiguous() for name, t in content.items()}
-            save_file(content, beside, {"tngexp": json.dumps(about, sort_keys=True)})
+            save_file(content, temporary, {"tngexp": json.dumps(about, sort_keys=True)})
         else:
-            torch.save({"state_dict": weights, "tngexp": {**about, "coding": tables}}, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+            torch.save({"state_dict": weights, "tngexp": {**about, "coding": tables}}, temporary)
 
 
 def stored_tables(codec: ImageCodec) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ def greedy(codec: ImageCodec, analysis: Analysis, kappa: float) -> Analysis:
     Each element takes, of its nearest symbols, the one with the least bits + κ·(point − y)², under
     the distribution that its context gives it when all earlier choices are made (a greedy form of
     what video coders call RDOQ). How choices change the distributions of later elements is not
-    looked at. The side latent takes its nearest symbols: its effect is not on itself.
+    looked at. The hyper-latent takes its nearest symbols: its effect is not on itself.
 
     Args:
         codec: what ``analysis`` comes from.

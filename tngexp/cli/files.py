@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from tngexp.common.atomic import replacing
 from tngexp.common.folders import search, special
 from tngexp.common.terminal import reason
 from tngexp.errors import ConfigError, TngexpError
@@ -184,23 +184,7 @@ def _write(target: Path | None, data: bytes) -> None:
         target.write_bytes(data)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Not derived from the whole name: that may already be as long as the file system allows.
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tng-", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(_default_mode())
-        temporary.replace(target)
-    except BaseException:  # Ctrl-C too
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _default_mode() -> int:
-    """Permissions of a new file; ``mkstemp`` gives its owner's only."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    with replacing(target) as temporary, temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # a photo may be deleted as soon as its file is there

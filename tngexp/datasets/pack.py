@@ -20,11 +20,12 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from tngexp.common.atomic import replacing
 from tngexp.common.terminal import named_path, reason, run_printing
 from tngexp.datasets.images import DataError, DataWarning, FilePhoto
 from tngexp.datasets.scan import Scan, check_folder, scan
-from tngexp.datasets.shards_index import INDEX, Shard, ShardIndex, load_index
-from tngexp.datasets.shards_read import is_image, name_hash, webdataset
+from tngexp.datasets.shards.index import INDEX, Shard, ShardIndex, load_index
+from tngexp.datasets.shards.read import is_image, name_hash, webdataset
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["index_shards", "main", "pack"]
@@ -78,9 +79,9 @@ def _write(
     path: Path, group: Sequence[FilePhoto], keys: dict[str, str], found: Scan
 ) -> dict[FilePhoto, str]:
     """Writes one shard, and returns what is in it; files that vanished are noted in ``found``."""
-    part = path.with_name(f"{path.name}.part")
     written = {}
     with (
+        replacing(path, alone=True) as part,
         part.open("wb") as file,
         # A fixed time, so that the bytes depend on the images alone.
         webdataset("writer").TarWriter(file, encoder=False, compress=False, mtime=0) as tar,
@@ -93,10 +94,8 @@ def _write(
                 continue
             tar.write({"__key__": keys[photo.name], photo.path.suffix[1:]: data})
             written[photo] = hashlib.sha256(data).hexdigest()
-    if written:
-        part.replace(path)
-    else:
-        part.unlink()
+    if not written:
+        path.unlink()
     return written
 
 

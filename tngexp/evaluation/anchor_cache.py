@@ -12,13 +12,13 @@ import contextlib
 import datetime
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tngexp.anchors import Anchor
+from tngexp.common.atomic import replacing
 from tngexp.evaluation.measure import MEASUREMENT_VERSION, Measurement
 from tngexp.types import TngexpError
 
@@ -71,8 +71,11 @@ def keep(point: Point, measurement: Measurement, data: bytes) -> None:
         "how": point.anchor.how,
     }
     point.entry.parent.mkdir(parents=True, exist_ok=True)
-    _write(point.file, data)
-    _write(point.entry, json.dumps(entry, indent=1, allow_nan=False).encode())
+    # Several processes may write the same point; each file is whole all the same.
+    with replacing(point.file) as temporary:
+        temporary.write_bytes(data)
+    with replacing(point.entry) as temporary:
+        temporary.write_bytes(json.dumps(entry, indent=1, allow_nan=False).encode())
 
 
 def read(point: Point) -> dict[str, Any] | None:
@@ -110,13 +113,3 @@ def cached_file(cache: Path, record: Mapping[str, Any]) -> bytes:
 def sha256(data: bytes) -> str:
     """In hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, also when several processes write the same."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

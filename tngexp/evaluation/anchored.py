@@ -139,7 +139,7 @@ def _settings(codecs: Sequence[Anchor], given: Mapping[str, Any]) -> dict[str, t
     settings = {c.name: tuple(dict.fromkeys(given.get(c.name, c.settings))) for c in codecs}
     for codec in codecs:
         for setting in settings[codec.name]:
-            codec.knob.check(setting, codec.name)
+            codec.parameter.check(setting, codec.name)
     return settings
 
 

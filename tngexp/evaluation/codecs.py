@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tngexp
+from tngexp.common.atomic import replacing
 from tngexp.datasets.images import Photo
 from tngexp.evaluation.checkpoints import Model
 from tngexp.evaluation.measure import MEASUREMENT_VERSION, measure
@@ -154,9 +155,8 @@ def reconstruction(model: Model, file: Path) -> NDArray[np.uint8]:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_bytes(data)
-    beside.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _context(model: Model) -> dict[str, Any]:

@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 768, 512
 ANALYSIS, SYNTHESIS = "encoder (analysis)", "decoder (synthesis)"
 
 
-SIDE = "prior, side latent"  # what the encoder alone runs of the prior
+SIDE = "prior, hyper-latent"  # what the encoder alone runs of the prior
 
 
 class Part(NamedTuple):

@@ -100,7 +100,7 @@ class Codec(nn.Module):
         return CodecOutput(x, y_bits, z_bits).bpp()
 
     def analyse(self, x: Tensor, quality: Tensor | None = None) -> Latents:
-        """What is to be coded of images (B, 3, H, W): the scaled latent and its side latent."""
+        """What is to be coded of images (B, 3, H, W): the scaled latent and its hyper-latent."""
         return self.prior.latents(self._scaled(x, quality))
 
     def reconstruct(

@@ -22,7 +22,7 @@ class Prior(nn.Module, ABC):
     searching hand it a port each (``tngexp.priors.ports``).
 
     Attributes:
-        stride: latent positions per position of the side latent; 1 without a side latent. The
+        stride: latent positions per position of the hyper-latent; 1 without a hyper-latent. The
             latent's height and width must be multiples of it.
         chunk: neighbouring channels that are always coded together; a quantizer whose symbols
             span g channels needs a multiple of g.
@@ -67,7 +67,7 @@ class Prior(nn.Module, ABC):
 
 
 class ContextModel(nn.Module, ABC):
-    """How distribution parameters are predicted from the side latent and what is decoded already.
+    """How distribution parameters are predicted from the hyper-latent and what is decoded already.
 
     Subclasses are built with ``(M, parameters)``: latent channels and raw parameters per element.
 

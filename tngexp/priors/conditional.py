@@ -1,4 +1,4 @@
-"""The prior conditioned on a side latent, with or without context."""
+"""The prior conditioned on a hyper-latent, with or without context."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALL = MaskStep(0, None)
 
 @final
 class ConditionalPrior(Prior):
-    """Mixture parameters predicted from a side latent z and, if given, from context.
+    """Mixture parameters predicted from a hyper-latent z and, if given, from context.
 
     Two independent choices: ``context`` says *how* parameters are predicted (from z alone:
     Minnen et al. 2018, § 3; with a masked, checkerboard, quadtree or channel context besides),
@@ -73,7 +73,7 @@ class ConditionalPrior(Prior):
         if self.hyper.side_channels % group:
             raise ConfigError(
                 f"prior.side_quantizer codes {group} channels at once, which do not divide the "
-                f"{self.hyper.side_channels} channels of the side latent (hyper.N)"
+                f"{self.hyper.side_channels} channels of the hyper-latent (hyper.N)"
             )
         self._spread_components()
 

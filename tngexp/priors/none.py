@@ -1,4 +1,4 @@
-"""No context: the side latent alone."""
+"""No context: the hyper-latent alone."""
 
 from __future__ import annotations
 

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import html
-import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from tngexp.common.atomic import replacing
 from tngexp.common.terminal import valid
-from tngexp.metrics.curves import Curve
-from tngexp.report.html_data import curves_data
-from tngexp.report.html_pictures import Pixels, viewer_data
-from tngexp.report.html_tables import sources_html, tables_html
-from tngexp.report.pictures import ViewerImage
-from tngexp.report.plots_style import line_styles
-from tngexp.report.table import Table
+from tngexp.metrics.comparison import rate_and_quality
+from tngexp.metrics.curves import QUALITY_METRICS, Curve, ImagePoint, RDPoint
+from tngexp.report.pictures import Pixels, ViewerImage, viewer_data
+from tngexp.report.style import curve_label, line_styles
+from tngexp.report.table import Footnotes, Table
 
 __all__ = ["write_report"]
 
-_ASSETS = resources.files("tngexp.report") / "assets"
+_ASSETS = PackageLoader("tngexp.report", "assets")
 _SCRIPTS = ("figures.js", "charts.js", "stage.js", "viewer.js", "tables.js", "report.js")
+_IMAGE_COLUMNS = (
+    "image",
+    "width",
+    "height",
+    "bytes",
+    "bpp",
+    "psnr_db",
+    "ms_ssim",
+    "ms_ssim_db",
+    "encode_s",
+    "decode_s",
+)
 
 
 def write_report(
@@ -54,54 +64,114 @@ def write_report(
         notes: what a reader should know, such as what was left out; a sentence each.
         meta: how the report came about, by name, such as the command and the version.
     """
+    styles = line_styles(curves)
     pixels = Pixels()
     page = {
-        "styles": [vars(style) for style in line_styles(curves)],
+        "styles": [vars(style) for style in styles],
         "viewer": [viewer_data(image, pixels) for image in images],
     }
-    text = Template(_asset("report.html")).substitute(
-        title=html.escape(title),
-        subtitle=html.escape(subtitle),
-        css=_asset("report.css"),
-        meta=_meta_html(meta),
-        notes="".join(f"<li>{html.escape(note)}</li>" for note in notes),
-        tables=tables_html(tables, curves),
-        sources=sources_html(curves),
-        curves_json=_json(curves_data(title, subtitle, curves)),
-        page_json=_json(page),
-        pixels=pixels.html(),
-        plotly=_plotly() if curves else "",
-        scripts="\n".join(map(_asset, _SCRIPTS)),
-        hide_charts="" if curves else "hidden",
-        hide_viewer="" if images else "hidden",
-        hide_tables="" if tables else "hidden",
-        hide_notes="" if notes else "hidden",
+    text = _template("report.html").render(
+        title=title,
+        subtitle=subtitle,
+        curves=list(zip(curves, styles, strict=True)),
+        styles=dict(zip((curve.label for curve in curves), styles, strict=True)),
+        tables=[(table, Footnotes()) for table in tables],
+        notes=notes,
+        meta=meta,
+        curves_data=_plain(_curves_data(title, subtitle, curves)),
+        page_data=_plain(page),
+        pixels=pixels.uris,
+        scripts=_SCRIPTS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        beside.write_text(valid(text), encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(valid(text), encoding="utf-8")
 
 
-def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
+def _template(name: str) -> Template:
+    """A template that escapes every value, unless it is ``Markup`` or JSON."""
+    environment = Environment(
+        loader=_ASSETS,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # tojson writes < as \u003c: no < means no end tag and no comment in a script element.
+    environment.policies["json.dumps_kwargs"] = {
+        "ensure_ascii": False,
+        "allow_nan": False,
+        "separators": (",", ":"),
+    }
+    environment.filters |= {"label": curve_label, "details": _details}
+    environment.globals |= {"asset": lambda name: _asset(environment, name), "plotly": _plotly}
+    return environment.get_template(name)
 
 
-def _plotly() -> str:
+def _asset(environment: Environment, name: str) -> Markup:
+    """A script or style sheet as it is; its braces are no template's."""
+    return Markup(_ASSETS.get_source(environment, name)[0])  # our own files
+
+
+def _plotly() -> Markup:
     # Here, since it takes long and a report without curves does without.
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
     # Nothing in the library may end the script element that it stands in.
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
+    return Markup(str(get_plotlyjs()).replace("</script", "<\\/script"))
 
 
-def _json(data: Any) -> str:
-    """JSON that may stand inside a script element: no ``<`` means no end tag and no comment."""
-    text = json.dumps(_plain(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+def _details(curve: Curve) -> str:
+    """What is known of a curve besides its points, as one line."""
+    return "; ".join(f"{name}: {_detail(value)}" for name, value in curve.details.items())
+
+
+def _detail(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _curves_data(title: str, subtitle: str, curves: Sequence[Curve]) -> dict[str, Any]:
+    """Everything the curves know; images as rows under one heading, to be compact."""
+    points = [point for curve in curves for point in curve.points]
+    # In the order they came, without repeats.
+    further = list(dict.fromkeys(m for p in points for image in p.images for m in image.metrics))
+    return {
+        "title": title,
+        "subtitle": subtitle,
+        "metrics": QUALITY_METRICS,
+        "image_columns": [*_IMAGE_COLUMNS, *further],
+        "curves": [_curve(curve, further) for curve in curves],
+    }
+
+
+def _curve(curve: Curve, further: Sequence[str]) -> dict[str, Any]:
+    return {
+        "key": curve.key,
+        "label": curve_label(curve),
+        "kind": curve.kind,
+        "source": curve.source,
+        "details": curve.details,
+        "points": [_point(point, further) for point in curve.points],
+    }
+
+
+def _point(point: RDPoint, further: Sequence[str]) -> dict[str, Any]:
+    return {
+        "setting": point.setting,
+        "bpp": point.bpp,
+        "psnr_db": point.psnr_db,
+        "ms_ssim": point.ms_ssim,
+        # Where the charts put it: rate and quality over the images that have the metric.
+        "drawn": {metric: rate_and_quality(point, metric) for metric in QUALITY_METRICS},
+        "images": [_image(image, further) for image in point.images],
+    }
+
+
+def _image(image: ImagePoint, further: Sequence[str]) -> list[Any]:
+    return [
+        *(getattr(image, name) for name in _IMAGE_COLUMNS),
+        *(image.metrics.get(name) for name in further),
+    ]
 
 
 def _plain(data: Any) -> Any:
@@ -115,10 +185,3 @@ def _plain(data: Any) -> Any:
     if data is None or isinstance(data, bool | int):
         return data
     return valid(str(data))  # here, since the backslashes of a name are escaped yet
-
-
-def _meta_html(meta: Mapping[str, str]) -> str:
-    return "".join(
-        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
-        for name, value in meta.items()
-    )

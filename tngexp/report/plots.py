@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tngexp.common.atomic import replacing
 from tngexp.common.terminal import shown
 from tngexp.metrics.comparison import series
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
-from tngexp.report.plots_style import LineStyle, curve_label, line_styles
+from tngexp.report.style import LineStyle, curve_label, line_styles
 from tngexp.types import ConfigError
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def save_plots(
         for name, figure in _figures(curves, title):
             for ending in formats:
                 path = folder / f"{name}.{ending}"
-                _save(figure, path)
+                with replacing(path) as temporary:
+                    figure.savefig(temporary, format=ending, dpi=180, metadata=_METADATA[ending])
                 paths.append(path)
     return paths
 
@@ -215,14 +217,3 @@ def _legend(owner: Axes | Figure, curves: Sequence[Curve], **options: Any) -> No
 def _shortened(label: str) -> str:
     """A name such as a run's, with all its overrides, must not crowd out the axes."""
     return label if len(label) <= _LONGEST_NAME else f"{label[: _LONGEST_NAME - 1]}…"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Beside, then renamed: a file that can be seen is whole."""
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        ending = path.suffix.removeprefix(".")
-        figure.savefig(beside, format=ending, dpi=180, metadata=_METADATA[ending])
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

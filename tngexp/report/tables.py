@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tngexp.metrics.bd import rate_at
 from tngexp.metrics.comparison import rate_and_quality, series
-from tngexp.metrics.curves import Curve
+from tngexp.metrics.curves import Curve, RDPoint
 from tngexp.metrics.pareto import pareto
-from tngexp.report.bd_tables import bd_matrix, bd_table
-from tngexp.report.cells import METRICS, Metric, yardsticks
-from tngexp.report.equal_tables import equal_quality_table, own_points_table
-from tngexp.report.point_tables import complexity_table, points_table
-from tngexp.report.table import Table
+from tngexp.report.rate_tables import (
+    METRICS,
+    Metric,
+    anchors,
+    bd_matrix,
+    bd_table,
+    equal_quality_table,
+    own_points_table,
+)
+from tngexp.report.table import Cell, Column, Table, label_cell, mean_sd, not_applicable, number
 from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
 
 __all__ = ["check_same_images", "comparison_tables", "comparison_warnings"]
@@ -46,7 +52,7 @@ def comparison_tables(
         keys = ", ".join(curve.key for curve in curves)
         raise ConfigError(f"reference={reference} is none of the curves: {keys}")
 
-    tables = [*_by_metric(curves, base, hull), points_table(curves), complexity_table(curves)]
+    tables = [*_by_metric(curves, base, hull), _points_table(curves), _complexity_table(curves)]
     warnings = [*comparison_warnings(curves)]
     if hull:
         warnings.insert(0, "Curves are reduced to their upper convex hulls.")
@@ -63,11 +69,11 @@ def _by_metric(curves: Sequence[Curve], base: Curve | None, hull: bool) -> Itera
             yield bd_table(comparable[metric], reference, metric)
     for metric in reversed(metrics):  # MS-SSIM first: closer to what eyes say
         by_key = {curve.key: curve for curve in comparable[metric]}
-        others = [by_key[curve.key] for curve in yardsticks(curves, base)]
+        others = [by_key[curve.key] for curve in anchors(curves, base)]
         yield equal_quality_table(comparable[metric], others, metric)
     codecs = [curve for curve in curves if curve.kind == "codec"]
-    if codecs and yardsticks(curves, base):
-        yield own_points_table(codecs, yardsticks(curves, base))
+    if codecs and anchors(curves, base):
+        yield own_points_table(codecs, anchors(curves, base))
     if len(curves) > 2:
         for metric in metrics:
             yield bd_matrix(comparable[metric], metric)
@@ -139,3 +145,100 @@ def comparison_warnings(curves: Sequence[Curve]) -> list[str]:
 def _list(names: Sequence[str], shown: int = 3) -> str:
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def _points_table(curves: Sequence[Curve]) -> Table:
+    """Every curve and setting: means over images, and standard deviations."""
+    return Table(
+        key="points",
+        title="Measured points",
+        columns=(
+            Column("Codec", numeric=False),
+            Column("Setting", numeric=False),
+            Column("images"),
+            Column("bpp"),
+            Column("PSNR (dB)"),
+            Column("MS-SSIM"),
+            Column("in dB", note="−10·log10(1 − mean MS-SSIM)"),
+            Column("encode s"),
+            Column("decode s"),
+        ),
+        rows=tuple(_point_row(curve, point) for curve in curves for point in curve.points),
+        caption="Means over images ± standard deviation; bpp counts whole files; PSNR and MS-SSIM "
+        "on 8-bit RGB, each image on its own.",
+    )
+
+
+def _complexity_table(curves: Sequence[Curve]) -> Table:
+    """Size, arithmetic and time of each codec, and where its figures come from."""
+    return Table(
+        key="complexity",
+        title="Complexity and speed",
+        columns=(
+            Column("Codec", numeric=False),
+            Column("parameters"),
+            Column("encoder kMAC/pixel"),
+            Column("decoder kMAC/pixel"),
+            Column("encode s", note="mean over all settings and images"),
+            Column("decode s", note="mean over all settings and images"),
+            Column("Source", numeric=False),
+        ),
+        rows=tuple(_complexity_row(curve) for curve in curves),
+    )
+
+
+def _point_row(curve: Curve, point: RDPoint) -> tuple[Cell, ...]:
+    images = point.images
+    return (
+        label_cell(curve),
+        Cell(point.setting, point.setting),
+        Cell(str(len(images)), len(images)) if images else Cell("–", None, "quoted means"),
+        mean_sd(point.bpp, _sd([i.bpp for i in images]), 3),
+        mean_sd(point.psnr_db, _sd([i.psnr_db for i in images]), 2, _few(point, "psnr_db", "PSNR")),
+        number(point.ms_ssim, 4, _few(point, "ms_ssim", "MS-SSIM")),
+        number(point.ms_ssim_db, 2),
+        _seconds(point.encode_s),
+        _seconds(point.decode_s),
+    )
+
+
+def _few(point: RDPoint, attribute: str, name: str) -> str:
+    """A note where not all images have a figure."""
+    if not point.images:
+        return ""
+    count = sum(getattr(image, attribute) is not None for image in point.images)
+    return "" if count == len(point.images) else f"{count} of {len(point.images)} have {name}"
+
+
+def _complexity_row(curve: Curve) -> tuple[Cell, ...]:
+    images = [image for point in curve.points for image in point.images]
+    return (
+        label_cell(curve),
+        _detail(curve, "parameters", 1e-6, 2, " M"),
+        _detail(curve, "encoder_kmac", 1.0, 1),
+        _detail(curve, "decoder_kmac", 1.0, 1),
+        _seconds(_mean([image.encode_s for image in images])),
+        _seconds(_mean([image.decode_s for image in images])),
+        Cell(curve.source, curve.source),
+    )
+
+
+def _detail(curve: Curve, name: str, scale: float, digits: int, unit: str = "") -> Cell:
+    value = curve.details.get(name)
+    if value is None:
+        return not_applicable()
+    return Cell(f"{value * scale:.{digits}f}{unit}", float(value))
+
+
+def _seconds(value: float | None) -> Cell:
+    return not_applicable() if value is None else number(value, 3)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _sd(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) > 1 else None

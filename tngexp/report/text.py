@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tngexp.report.table import Cell, Table
+from tngexp.report.table import Cell, Footnotes, Table
 
 __all__ = ["print_table"]
 
@@ -24,12 +24,12 @@ def print_table(console: Console, table: Table) -> None:
     Words wrap to fit the console, figures never do: a table of many figures becomes wider than
     a narrow console rather than lose digits.
     """
-    notes = _Footnotes()
-    headings = [notes.marked(column.label, column.note) for column in table.columns]
+    notes = Footnotes()
+    headings = [_marked(notes, column.label, column.note) for column in table.columns]
     remarks = len(table.columns) - 1 if not table.columns[-1].numeric else None
     rows = [
         [
-            notes.remark(cell) if index == remarks else notes.marked(cell.text, cell.note)
+            _remark(notes, cell) if index == remarks else _marked(notes, cell.text, cell.note)
             for index, cell in enumerate(row)
         ]
         for row in table.rows
@@ -53,27 +53,21 @@ def print_table(console: Console, table: Table) -> None:
         grid.width = width
     console.print(Text(table.title, style="bold"))
     console.print(grid, crop=False, overflow="ignore")
-    for line in (table.caption, *notes.lines()):
+    footnotes = [f"{_superscript(number)} {note}" for number, note in enumerate(notes.notes, 1)]
+    for line in (table.caption, *footnotes):
         if line:
             console.print(Text(line, style="dim"))
     console.print()
 
 
-class _Footnotes:
-    """Numbers notes in the order they come; equal ones share a number."""
+def _marked(notes: Footnotes, text: str, note: str) -> str:
+    return text + _superscript(notes.number(note)) if note else text
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
 
-    def marked(self, text: str, note: str) -> str:
-        if not note:
-            return text
-        number = self._numbers.setdefault(note, len(self._numbers) + 1)
-        return text + str(number).translate(_SUPERSCRIPTS)
+def _remark(notes: Footnotes, cell: Cell) -> str:
+    text = cell.text if len(cell.text) <= _WORDS else _marked(notes, "", cell.text)
+    return _marked(notes, text, cell.note)
 
-    def remark(self, cell: Cell) -> str:
-        text = cell.text if len(cell.text) <= _WORDS else self.marked("", cell.text)
-        return self.marked(text, cell.note)
 
-    def lines(self) -> list[str]:
-        return [f"{str(n).translate(_SUPERSCRIPTS)} {note}" for note, n in self._numbers.items()]
+def _superscript(number: int) -> str:
+    return str(number).translate(_SUPERSCRIPTS)

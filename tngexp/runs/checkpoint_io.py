@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
+from tngexp.common.atomic import replacing
 from tngexp.model.files import read_checkpoint
 from tngexp.model.legacy import modernise
 from tngexp.types import CheckpointError
@@ -55,19 +56,17 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     Raises:
         CheckpointError: when the file system refuses, e.g. because it is full.
     """
-    beside = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        # Alone: a run's folder has one process, and a checkpoint cut short by a kill may be large.
+        with replacing(path, alone=True) as temporary, temporary.open("wb") as file:
             torch.save(dict(checkpoint), file)
             file.flush()
+            # Days of training hang on it: a power cut after the renaming must find the contents.
             os.fsync(file.fileno())
-        os.replace(beside, path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
         # torch reports a failed write as a RuntimeError once its zip writer is on top of the file.
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise _refusal(path, error) from error
 
 
@@ -86,18 +85,14 @@ def copy_file(source: Path, target: Path) -> None:
 
     Sharing the data is safe because checkpoints are only ever replaced, never written into.
     """
-    beside = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-        try:
-            os.link(source, beside)
-        except OSError:
-            shutil.copyfile(source, beside)
-        os.replace(beside, target)
+        with replacing(target, alone=True) as temporary:
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise _refusal(target, error) from error
 
 

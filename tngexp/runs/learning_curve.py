@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tngexp.common.atomic import replacing
 from tngexp.types import ConfigError
 
 __all__ = ["LEARNING_CURVE", "LearningCurve"]
@@ -59,9 +59,8 @@ class LearningCurve(NamedTuple):
     def write(self, run_dir: Path) -> None:
         """Replace the curve in ``run_dir``, whole or not at all."""
         run_dir.mkdir(parents=True, exist_ok=True)
-        beside = run_dir / f".{LEARNING_CURVE}.{os.getpid()}"
-        beside.write_text(json.dumps(self.to_state()) + "\n", encoding="utf-8")
-        os.replace(beside, run_dir / LEARNING_CURVE)
+        with replacing(run_dir / LEARNING_CURVE) as temporary:
+            temporary.write_text(json.dumps(self.to_state()) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, run_dir: Path) -> LearningCurve | None:

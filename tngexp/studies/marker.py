@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tngexp.common.atomic import replacing
 from tngexp.types import ConfigError
 
 __all__ = ["MARKER", "Marker", "markers"]
@@ -43,9 +43,8 @@ class Marker:
 
     def write(self, run_dir: Path) -> None:
         """Whole or not at all: half a marker would stop the sweep."""
-        beside = run_dir / f".{MARKER}.{os.getpid()}"
-        beside.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, run_dir / MARKER)
+        with replacing(run_dir / MARKER) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 def markers(sweep_dir: Path) -> dict[Path, Marker]:

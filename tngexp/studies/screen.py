@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tngexp.common.atomic import replacing
 from tngexp.common.folders import shown_path
 from tngexp.common.options import as_list
 from tngexp.report.table import Cell, Column, Table
@@ -200,9 +201,8 @@ def _save(
         "variants": {name: told(name) for name in result.verdicts},
         "left_out": result.notes,
     }
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _confidence(value: Any) -> float:

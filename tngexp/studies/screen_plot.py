@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tngexp.common.atomic import replacing
 from tngexp.studies.screen_analysis import Curves, band
 
 __all__ = ["save_plot"]
@@ -54,9 +55,8 @@ def save_plot(curves: Mapping[str, Curves], path: Path, title: str, confidence: 
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower left", frameon=False, fontsize=8)
     FigureCanvasAgg(figure)
-    beside = path.with_name(f".{path.name}.partial")
-    figure.savefig(beside, format="png", dpi=150, metadata={"Software": None})
-    beside.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
 
 def _wrapped(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Image ↔ latent and latent ↔ side latent: one analysis/synthesis pair per file."""
+"""Image ↔ latent and latent ↔ hyper-latent: one analysis/synthesis pair per file."""

@@ -1,4 +1,4 @@
-"""Hyper transforms: latent → side latent → whatever the prior reads its parameters from."""
+"""Hyper transforms: latent → hyper-latent → whatever the prior reads its parameters from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class HyperConv(nn.Module):
     """Convolutions of Minnen et al. 2018 (mean-scale hyperprior), in CompressAI's layer order.
 
     Args:
-        N: channels of the side latent and the hidden layers of its analysis.
+        N: channels of the hyper-latent and the hidden layers of its analysis.
         M: channels of the latent.
         out_channels: channels of what the synthesis returns, on the latent's grid.
 
@@ -54,7 +54,7 @@ class HyperDepthwise(nn.Module):
     would need its own integer form. The analysis only runs in the encoder and may be anything.
 
     Args:
-        N: channels of the side latent and the hidden layers.
+        N: channels of the hyper-latent and the hidden layers.
         M: channels of the latent.
         out_channels: channels of what the synthesis returns, on the latent's grid.
 

@@ -22,7 +22,7 @@ _CORE = 48
 
 _MARGIN = 4
 """Latent positions around, which are searched too and thrown away; a multiple of every stride of a
-side latent."""
+hyper-latent."""
 
 
 class Progress(NamedTuple):

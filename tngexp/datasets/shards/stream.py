@@ -16,9 +16,9 @@ from tngexp.datasets.crops import random_crop
 from tngexp.datasets.images import DataError, DataWarning, Pixels, UnreadableImageError
 from tngexp.datasets.images import decode as decode_file
 from tngexp.datasets.module import LoaderOptions
-from tngexp.datasets.shards_index import ShardIndex
-from tngexp.datasets.shards_order import Lane, Stretch, blocks, stretches
-from tngexp.datasets.shards_read import Member, join, read_members
+from tngexp.datasets.shards.index import ShardIndex
+from tngexp.datasets.shards.order import ShardRange, WorkerShare, blocks, shard_ranges
+from tngexp.datasets.shards.read import Member, join, read_members
 
 __all__ = ["PackedPhoto", "ShardCrops", "ShardLoader"]
 
@@ -42,7 +42,7 @@ class ShardCrops(IterableDataset[Tensor]):
     """An endless stream of batches of random crops, (B, 3, crop, crop) uint8.
 
     What comes at a step follows from the seed, the step, the rank and the numbers of ranks and
-    workers alone; ``shards_order`` says how. Order within a lane's share is shuffled in blocks of
+    workers alone; ``order`` says how. Order within a worker's share is shuffled in blocks of
     ``shuffle`` images, whose encoded bytes are held in memory. To start at sample ``start``, whole
     shards before it are never opened, and images before it in its shard never decoded.
 
@@ -64,7 +64,7 @@ class ShardCrops(IterableDataset[Tensor]):
         self,
         root: str,
         index: ShardIndex,
-        parts: Sequence[Stretch],
+        parts: Sequence[ShardRange],
         options: LoaderOptions,
         shuffle: int = 64,
         start: int = 0,
@@ -85,7 +85,7 @@ class ShardCrops(IterableDataset[Tensor]):
         options = self.options
         batch: list[Tensor] = []
         try:
-            for number, image in self._samples(self._lane()):
+            for number, image in self._samples(self._worker_share()):
                 rng = np.random.default_rng([options.seed, number])
                 crop = random_crop(image, options.crop, rng, options.downscale_range, options.flip)
                 batch.append(torch.from_numpy(crop.transpose(2, 0, 1).copy(order="C")))
@@ -95,43 +95,43 @@ class ShardCrops(IterableDataset[Tensor]):
         except DataError as error:
             yield cast(Tensor, error)
 
-    def _lane(self) -> Lane:
+    def _worker_share(self) -> WorkerShare:
         """The loader asks worker 0 first, wherever the stream starts."""
         info = get_worker_info()
         own, workers = (info.id, info.num_workers) if info is not None else (0, 1)
         size = self.options.batch_size
         first = self.start // (size * self.ranks)
         images = sum(part.stop - part.first for part in self.parts)
-        return Lane(images, size, self.rank, self.ranks, (first + own) % workers, workers)
+        return WorkerShare(images, size, self.rank, self.ranks, (first + own) % workers, workers)
 
-    def _samples(self, lane: Lane) -> Iterator[tuple[int, Pixels]]:
+    def _samples(self, worker: WorkerShare) -> Iterator[tuple[int, Pixels]]:
         """(sample number, decoded image) from ``start`` on."""
-        m = lane.count(self.start)
-        epoch = self.start // lane.images
+        m = worker.count(self.start)
+        epoch = self.start // worker.images
         while True:
-            base = lane.count(epoch * lane.images)
-            share = lane.share(epoch)
-            yield from self._epoch(lane, epoch, share, base, m - base)
+            base = worker.count(epoch * worker.images)
+            share = worker.share(epoch)
+            yield from self._epoch(worker, epoch, share, base, m - base)
             m = base + share[1] - share[0]
             epoch += 1
 
     def _epoch(
-        self, lane: Lane, epoch: int, share: tuple[int, int], base: int, done: int
+        self, worker: WorkerShare, epoch: int, share: tuple[int, int], base: int, done: int
     ) -> Iterator[tuple[int, Pixels]]:
         seed = self.options.seed
         todo = [b for b in blocks(share[1] - share[0], self.shuffle) if b.stop > done]
         if not todo:
             return
         begin = share[0] + todo[0].first
-        members = self._members(stretches(self.parts, seed, epoch, begin, share[1]))
+        members = self._members(shard_ranges(self.parts, seed, epoch, begin, share[1]))
         for first, stop in todo:
             held = [next(members) for _ in range(first, stop)]
-            rng = np.random.default_rng([seed, epoch, lane.id, first, 2])
+            rng = np.random.default_rng([seed, epoch, worker.id, first, 2])
             held = [held[k] for k in rng.permutation(len(held))]
             for place in range(max(done - first, 0), len(held)):
-                yield lane.number(base + first + place), self._decode(held, place)
+                yield worker.number(base + first + place), self._decode(held, place)
 
-    def _members(self, found: Sequence[Stretch]) -> Iterator[Member]:
+    def _members(self, found: Sequence[ShardRange]) -> Iterator[Member]:
         for number, first, stop in found:
             shard = self.index.shards[number]
             yield from read_members(join(self.root, shard.name), first, stop, shard.images)

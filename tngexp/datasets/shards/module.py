@@ -26,10 +26,10 @@ from tngexp.datasets.module import (
     content_of,
 )
 from tngexp.datasets.scan import check_folder, scan
-from tngexp.datasets.shards_index import ShardIndex, load_index
-from tngexp.datasets.shards_order import Stretch
-from tngexp.datasets.shards_read import join, name_hash, read_members, webdataset
-from tngexp.datasets.shards_stream import PackedPhoto, ShardCrops, ShardLoader
+from tngexp.datasets.shards.index import ShardIndex, load_index
+from tngexp.datasets.shards.order import ShardRange
+from tngexp.datasets.shards.read import join, name_hash, read_members, webdataset
+from tngexp.datasets.shards.stream import PackedPhoto, ShardCrops, ShardLoader
 from tngexp.types import ConfigError
 
 __all__ = ["ShardsDataModule"]
@@ -63,7 +63,7 @@ class ShardsDataModule(ImageDataModule):
         self.val_folder = val_folder
         self.shuffle = shuffle
         self._found: tuple[str, ShardIndex] | None = None
-        self._parts: list[Stretch] = []
+        self._parts: list[ShardRange] = []
 
     def _split(self) -> Split:
         crop, count = self.options.crop, self.options.val_images
@@ -121,16 +121,16 @@ class ShardsDataModule(ImageDataModule):
         )
 
 
-def _divide(index: ShardIndex, held_out: int) -> tuple[list[Stretch], list[Stretch]]:
+def _divide(index: ShardIndex, held_out: int) -> tuple[list[ShardRange], list[ShardRange]]:
     """What trains, and the first ``held_out`` images."""
     train, held = [], []
     for number, shard in enumerate(index.shards):
         cut = min(held_out, shard.images)
         held_out -= cut
         if cut > 0:
-            held.append(Stretch(number, 0, cut))
+            held.append(ShardRange(number, 0, cut))
         if cut < shard.images:
-            train.append(Stretch(number, cut, shard.images))
+            train.append(ShardRange(number, cut, shard.images))
     return train, held
 
 

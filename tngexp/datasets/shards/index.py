@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tngexp.common.atomic import replacing
 from tngexp.datasets.images import DataError
-from tngexp.datasets.shards_read import is_url, join, read_all
+from tngexp.datasets.shards.read import is_url, join, read_all
 
 __all__ = ["INDEX", "Shard", "ShardIndex", "load_index"]
 
@@ -59,9 +60,8 @@ class ShardIndex:
                 for shard in self.shards
             ],
         }
-        part = folder / f"{INDEX}.part"
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(folder / INDEX)
+        with replacing(folder / INDEX) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def check_files(self, folder: Path) -> None:
         """Raises DataError that names local shards which are missing or of the wrong size."""
