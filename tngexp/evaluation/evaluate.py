@@ -20,11 +20,12 @@ from tngexp.evaluation import (
     to_curves,
 )
 from tngexp.metrics.curves import Curve
+from tngexp.metrics.records import ImageRecord
 from tngexp.report.published import to_compressai
 
 __all__ = ["Evaluation", "evaluate"]
 
-Evaluation = tuple[list[dict[str, Any]], list[Curve]]
+Evaluation = tuple[list[ImageRecord], list[Curve]]
 """Records and the curves they form."""
 
 
