@@ -22,12 +22,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tngexp.anchors import ANCHORS
 from tngexp.datasets.images import FilePhoto, read_header
 from tngexp.evaluation.anchored import measure_anchors
 from tngexp.metrics.curves import to_db
+from tngexp.metrics.records import ImageRecord, Measurement
 
 TIMED = ("jpeg", "webp", "avif", "jxl", "bpg")
 REFERENCE_NAMES = {
@@ -85,7 +85,7 @@ def measured(
     anchors: Sequence[str],
     cache: Path,
     settings: Mapping[str, Sequence[float]] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[ImageRecord]:
     paths = sorted(folder.glob("*.png"))
     photos = [FilePhoto(path, path.name, min(read_header(path))) for path in paths]
     result = measure_anchors(anchors, photos, cache, dataset="kodak", settings=settings)
@@ -94,23 +94,23 @@ def measured(
     return result.records
 
 
-def points(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[float, list[float]]]:
+def points(records: Sequence[ImageRecord]) -> dict[str, dict[float, list[float]]]:
     """Anchor → setting → means of bpp, PSNR, MS-SSIM, seconds to encode and to decode."""
     names = ("bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s")
-    groups: dict[str, dict[float, list[Mapping[str, Any]]]] = {}
+    groups: dict[str, dict[float, list[Measurement]]] = {}
     for record in records:
-        groups.setdefault(record["model"], {}).setdefault(record["quality"], []).append(record)
+        groups.setdefault(record.model, {}).setdefault(record.quality, []).append(record.measured)
     return {
         anchor: {
-            setting: [statistics.fmean(record[name] for record in group) for name in names]
+            setting: [statistics.fmean(getattr(m, name) for m in group) for name in names]
             for setting, group in settings.items()
         }
         for anchor, settings in groups.items()
     }
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> None:
-    versions = {record["model"]: record["versions"]["codec"] for record in records}
+def table(records: Sequence[ImageRecord]) -> None:
+    versions = {record.model: record.versions["codec"] for record in records}
     for anchor, settings in points(records).items():
         print(f"\n{anchor}: {versions[anchor]}")
         print("  setting     bpp    PSNR  MS-SSIM  enc s  dec s")

@@ -57,7 +57,7 @@ def main() -> None:
         started = time.perf_counter()
         records, _ = evaluate(config)
         whole = time.perf_counter() - started
-    coding = sum(r["encode_s"] + r["decode_s"] for r in records)
+    coding = sum(r.measured.encode_s + r.measured.decode_s for r in records)
     print(f"{len(photos)} photos: evaluate {whole:.1f} s, of which coding {coding:.1f} s;")
     print(f"bare networks {bare:.1f} s; ratio {whole / bare:.2f}")
 

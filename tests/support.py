@@ -18,6 +18,7 @@ from tngexp.bitstream import CodingTables, ImageCodec
 from tngexp.bitstream.tables import DIGEST
 from tngexp.devices.hardware import multiplies_bf16
 from tngexp.io import save
+from tngexp.metrics.records import ImageRecord, Measurement
 from tngexp.model.codec import Codec
 
 needs_bf16 = pytest.mark.skipif(
@@ -153,3 +154,48 @@ def scaled_codec(quantizer: str = "mixed", prior: str = "quadtree") -> ImageCode
         x = torch.from_numpy(np.array(photo(96, 64))).permute(2, 0, 1)[None] / 255
         last.weight.mul_(2 / codec.transform.analysis(x).std())
     return ImageCodec(codec).eval()
+
+
+def image_record(**changes: Any) -> ImageRecord:
+    """A record of a trained codec on a Kodak photo, every field of it set."""
+    measured = Measurement(
+        width=768,
+        height=512,
+        bytes=24576,
+        bpp=0.5,
+        estimated_bpp=0.499,
+        psnr_db=31.5,
+        ms_ssim=0.97,
+        encode_s=0.3,
+        decode_s=0.2,
+        reconstruction_sha256="00",
+        metrics={"ssim": 0.9},
+        peak_memory_mib=600.5,
+    )
+    fields: dict[str, Any] = {
+        "kind": "codec",
+        "codec": "gmm",
+        "setting": "q=0.5",
+        "dataset": "kodak",
+        "image": "kodim01.png",
+        "checkpoint": "runs/gmm/checkpoints/best.ckpt",
+        "model": "0a1b2c3d",
+        "weights_sha256": "11",
+        "config_sha256": "22",
+        "effort": 3,
+        "tune": "mse",
+        "objective": "{}",
+        "original": "768x512 33",
+        "quality": 0.5,
+        "measurement": 1,
+        "measured": measured,
+        "file": "0a1b2c3d_0.5/kodim01-44.tng",
+        "file_sha256": "55",
+        "device": "cpu",
+        "threads": 2,
+        "processor": "x86_64",
+        "versions": {"tngexp": "0.1.0", "torch": "2.9.0"},
+        "command": "evaluate.py",
+        "date": "2026-01-02T03:04:05+00:00",
+    }
+    return ImageRecord(**fields | changes)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tngexp.evaluation.anchored import (
     decode_record,
     measure_anchors,
 )
+from tngexp.metrics.records import ImageRecord
 from tngexp.types import ConfigError, TngexpError
 
 
@@ -84,6 +86,10 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+def without(record: ImageRecord, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in record.to_json().items() if name not in names}
+
+
 def run(codec: Coarse, cache: Path, **options) -> Anchored:
     return measure_anchors([codec], PHOTOS, cache, workers=1, **options)
 
@@ -91,19 +97,19 @@ def run(codec: Coarse, cache: Path, **options) -> Anchored:
 def test_records_are_complete(codec: Coarse, cache: Path) -> None:
     result = run(codec, cache, dataset="drawn", metrics=["gmsd"])
     assert result.missing == []
-    assert [(r["quality"], r["image"]) for r in result.records] == [
+    assert [(r.quality, r.image) for r in result.records] == [
         (setting, photo.name) for setting in (32, 8, 4) for photo in PHOTOS
     ]
     record = result.records[0]
     size = 4 + 24 * 16 * 3
-    assert record["bytes"] == size
-    assert record["bpp"] == 8 * size / (24 * 16)
+    assert record.measured.bytes == size
+    assert record.measured.bpp == 8 * size / (24 * 16)
     x = PHOTOS[0].decode().astype(float)
     mse = np.mean((x - x // 32 * 32) ** 2)
-    assert record["psnr_db"] == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-3)
-    assert record["ms_ssim"] is None
-    assert record["encode_s"] > 0
-    assert list(record["metrics"]) == ["gmsd"]
+    assert record.measured.psnr_db == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-3)
+    assert record.measured.ms_ssim is None
+    assert record.measured.encode_s > 0
+    assert list(record.measured.metrics) == ["gmsd"]
     known = {
         "kind": "anchor",
         "model": "coarse",
@@ -116,9 +122,10 @@ def test_records_are_complete(codec: Coarse, cache: Path) -> None:
         "width": 24,
         "height": 16,
     }
-    assert {key: record[key] for key in known} == known
-    assert record["date"].endswith("+00:00")
-    json.dumps(result.records, allow_nan=False)
+    content = record.to_json()
+    assert {key: content[key] for key in known} == known
+    assert content["date"].endswith("+00:00")
+    json.dumps([record.to_json() for record in result.records], allow_nan=False)
 
 
 def test_what_is_cached_is_not_coded_again(codec: Coarse, cache: Path) -> None:
@@ -130,7 +137,7 @@ def test_what_is_cached_is_not_coded_again(codec: Coarse, cache: Path) -> None:
     renamed = [dataclasses.replace(PHOTOS[0], name="other/name.png")]
     found = measure_anchors([codec], renamed, cache, workers=1).records
     assert len(codec.encoded) == 6
-    assert [record["image"] for record in found] == ["other/name.png"] * 3
+    assert [record.image for record in found] == ["other/name.png"] * 3
 
 
 def test_another_version_setting_metric_or_measurement_is_measured_anew(
@@ -145,7 +152,7 @@ def test_another_version_setting_metric_or_measurement_is_measured_anew(
     codec.release = "1.1"
     records = run(codec, cache, settings={"coarse": [4]}).records
     assert codec.encoded == [9, 9, 8, 8, 4, 4]
-    assert {record["versions"]["codec"] for record in records} == {"1.1"}
+    assert {record.versions["codec"] for record in records} == {"1.1"}
     monkeypatch.setattr(anchor_cache, "MEASUREMENT_VERSION", -1)
     run(codec, cache, settings={"coarse": [4]})
     assert codec.encoded == [9, 9, 8, 8, 4, 4, 4, 4]
@@ -166,22 +173,40 @@ def test_another_version_setting_metric_or_measurement_is_measured_anew(
 def test_damaged_entries_are_redone(codec: Coarse, cache: Path, damage) -> None:
     before = run(codec, cache).records
     codec.encoded.clear()
-    file = cache / before[2]["file"]
+    file = before[2].file_in(cache)
     damage(file.with_suffix(".json"), file)
     after = run(codec, cache).records
     assert codec.encoded == [8]
     times = ("encode_s", "decode_s", "date")
     for old, new in zip(before, after, strict=True):
-        assert {k: v for k, v in old.items() if k not in times} == {
-            k: v for k, v in new.items() if k not in times
-        }
+        assert without(old, *times) == without(new, *times)
     run(codec, cache)
     assert codec.encoded == [8]
 
 
+def test_an_entry_written_before_records_were_typed_still_counts(
+    codec: Coarse, cache: Path
+) -> None:
+    before = run(codec, cache, settings={"coarse": 8}).records
+    path = before[0].file_in(cache).with_suffix(".json")
+    digest = before[0].file_sha256
+    path.write_text(
+        '{"measurement": {"width": 24, "height": 16, "bytes": 1156, "bpp": 24.083333333333332, '
+        '"estimated_bpp": null, "psnr_db": 35.5, "ms_ssim": null, "encode_s": 0.25, '
+        '"decode_s": 0.125, "reconstruction_sha256": "00", "metrics": {}, '
+        f'"peak_memory_mib": null}}, "file_sha256": "{digest}", '
+        '"date": "2026-11-26T10:57:18+00:00", "codec": "Coarse", "setting": "step 8", '
+        '"versions": "1.0", "how": "rounds down"}'
+    )
+    record = run(codec, cache, settings={"coarse": 8}).records[0]
+    assert codec.encoded == [8, 8]
+    assert (record.measured.psnr_db, record.measured.encode_s) == (35.5, 0.25)
+    assert (record.date, record.file_sha256) == ("2026-11-26T10:57:18+00:00", digest)
+
+
 def test_an_entry_from_before_a_field_existed_still_counts(codec: Coarse, cache: Path) -> None:
     before = run(codec, cache).records
-    path = (cache / before[0]["file"]).with_suffix(".json")
+    path = before[0].file_in(cache).with_suffix(".json")
     entry = json.loads(path.read_text())
     del entry["measurement"]["metrics"]
     path.write_text(json.dumps(entry))
@@ -197,10 +222,12 @@ def test_the_coded_file_and_its_picture_come_back(cache: Path) -> None:
     data = anchor("jpeg").encode(x, 50)
     assert cached_file(cache, record) == data
     assert np.array_equal(decode_record(cache, record), anchor("jpeg").decode(data))
+    measured = dataclasses.replace(record.measured, reconstruction_sha256="0")
+    other = dataclasses.replace(record, measured=measured)
     with pytest.raises(TngexpError, match="decodes to other pixels"):
-        decode_record(cache, {**record, "reconstruction_sha256": "0"})
+        decode_record(cache, other)
 
-    path = cache / record["file"]
+    path = record.file_in(cache)
     path.write_bytes(data[:-1] + b"x")  # same length: only its hash tells
     with pytest.raises(TngexpError, match="was damaged and is deleted; measure the anchor again"):
         cached_file(cache, record)
@@ -225,10 +252,8 @@ def test_processes_measure_what_one_would(cache: Path, tmp_path: Path) -> None:
     )
     times = ("encode_s", "decode_s", "date", "peak_memory_mib")
     for one, two in zip(serial.records, parallel.records, strict=True):
-        assert {k: v for k, v in one.items() if k not in times} == {
-            k: v for k, v in two.items() if k not in times
-        }
-    assert serial.records[2]["ms_ssim"] is not None
+        assert without(one, *times) == without(two, *times)
+    assert serial.records[2].measured.ms_ssim is not None
     assert steps == [(done, 9) for done in range(10)]
 
 
@@ -253,7 +278,7 @@ def test_the_same_image_twice_is_measured_once(codec: Coarse, cache: Path) -> No
     photos = [PHOTOS[0], dataclasses.replace(PHOTOS[0], name="copy.png")]
     records = measure_anchors([codec, codec], photos, cache, workers=1).records
     assert codec.encoded == [32, 8, 4]
-    assert [record["image"] for record in records] == ["a.png", "copy.png"] * 3
+    assert [record.image for record in records] == ["a.png", "copy.png"] * 3
 
 
 def test_an_interrupted_run_goes_on(codec: Coarse, cache: Path) -> None:
@@ -275,7 +300,7 @@ def test_missing_codecs_are_left_out_and_reported(codec: Coarse, cache: Path) ->
     codec.absent = "Coarse is missing: pip install coarse"
     result = measure_anchors([codec, "jpeg"], PHOTOS, cache, settings={"jpeg": [50]}, workers=1)
     assert result.missing == ["Coarse is missing: pip install coarse"]
-    assert [record["model"] for record in result.records] == ["jpeg", "jpeg"]
+    assert [record.model for record in result.records] == ["jpeg", "jpeg"]
     assert codec.encoded == []
 
 

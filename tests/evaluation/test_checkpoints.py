@@ -82,7 +82,7 @@ def test_runs_of_an_earlier_version_are_points_of_the_same_curve(
     models = load_models([tmp_path / "sweep"])
     assert {model.curve for model in models} == {"gmm-mse"}
     assert [model.setting(None) for model in models] == ["λ=0.01", "λ=0.02", "λ=0.03"]
-    assert len({model.key["config_sha256"] for model in models}) == 1
+    assert len({model.key.config_sha256 for model in models}) == 1
 
 
 def test_curves_can_be_named(run: Callable[..., Path]) -> None:
@@ -90,8 +90,8 @@ def test_curves_can_be_named(run: Callable[..., Path]) -> None:
     models = load_models({"mine": [str(a)], "other": str(b)})
     assert [model.curve for model in models] == ["mine", "other"]
     assert models[1].setting(0.5) == "q=0.5"
-    assert models[0].key["weights_sha256"] != models[1].key["weights_sha256"]
-    assert models[0].key["config_sha256"] != models[1].key["config_sha256"]
+    assert models[0].key.weights_sha256 != models[1].key.weights_sha256
+    assert models[0].key.config_sha256 != models[1].key.config_sha256
 
 
 def test_a_checkpoint_named_twice_is_measured_once(run: Callable[..., Path]) -> None:

@@ -23,7 +23,7 @@ from tngexp.bitstream import ImageCodec
 from tngexp.common.configuration import CONF_DIR
 from tngexp.datasets.images import DataWarning
 from tngexp.evaluation import RecordFile, load_models, measure, measure_codecs, photos_to_measure
-from tngexp.evaluation.codecs import coded_file, reconstruction
+from tngexp.evaluation.codecs import reconstruction
 from tngexp.model.codec import Codec
 from tngexp.types import TngexpError
 
@@ -159,10 +159,10 @@ def test_a_renamed_photo_is_known_by_its_pixels(
     words = [*arguments(photos, out, moved), "save_files=true"]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         records, _ = entry.evaluate(compose("evaluate", words))
-    assert [r["image"] for r in records] == ["photo1.png", "z.png", "z.tiff"]
-    assert records[1]["bytes"] == records[2]["bytes"]
-    assert {r["dataset"] for r in records} == {"moved"}
-    assert {r["checkpoint"] for r in records} == {str(moved)}
+    assert [r.image for r in records] == ["photo1.png", "z.png", "z.tiff"]
+    assert records[1].measured.bytes == records[2].measured.bytes
+    assert {r.dataset for r in records} == {"moved"}
+    assert {r.checkpoint for r in records} == {str(moved)}
     assert len(lines(out)) == 2
 
 
@@ -178,11 +178,11 @@ def test_kept_files_of_one_stem_are_two_files(
     found = RecordFile(tmp_path / "records.jsonl")
     records = measure_codecs([model], photos, name, found, qualities=[0], files=files)
     for taken, record in zip(photos, records, strict=True):
-        assert reconstruction(model, coded_file(files, record)).shape == taken.decode().shape
-    assert len({coded_file(files, record) for record in records}) == 3
+        assert reconstruction(model, record.file_in(files)).shape == taken.decode().shape
+    assert len({record.file_in(files) for record in records}) == 3
 
     # One that was changed is coded again; others are not.
-    coded_file(files, records[1]).write_bytes(coded_file(files, records[0]).read_bytes())
+    records[1].file_in(files).write_bytes(records[0].file_in(files).read_bytes())
     measured = []
 
     def measure_again(*arguments: Any, **options: Any) -> Any:
@@ -192,7 +192,7 @@ def test_kept_files_of_one_stem_are_two_files(
     monkeypatch.setattr("tngexp.evaluation.codecs.measure", measure_again)
     again = measure_codecs([model], photos, name, found, qualities=[0], files=files)
     assert len(measured) == 1
-    assert reconstruction(model, coded_file(files, again[1])).shape == photos[1].decode().shape
+    assert reconstruction(model, again[1].file_in(files)).shape == photos[1].decode().shape
 
 
 def test_a_photo_that_changes_meanwhile_stops_the_evaluation(
@@ -322,7 +322,7 @@ def test_a_codec_at_two_efforts_is_two_curves(tmp_path: Path, capsys: Any) -> No
     assert (out / "tng-objective-effort-2-for-msssim.json").is_file()
     for record in (plain, searched):
         (model,) = load_models(["tng-objective"])
-        pixels = reconstruction(model, coded_file(out / "files", record))
+        pixels = reconstruction(model, out / "files" / record["file"])
         assert hashlib.sha256(pixels.tobytes()).hexdigest() == record["reconstruction_sha256"]
     assert "effort 2 for msssim" in capsys.readouterr().out
     assert entry.main([*words, "efforts=[2,0]", "tune=mse"]) == 0

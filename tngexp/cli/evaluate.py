@@ -20,6 +20,7 @@ from tngexp.common.terminal import console
 from tngexp.evaluation.evaluate import Evaluation, evaluate
 from tngexp.evaluation.summary import records_table
 from tngexp.metrics.curves import Curve
+from tngexp.metrics.records import ImageRecord
 from tngexp.schema.store import register_config
 from tngexp.types import TngexpError
 
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     return 2 if failed else code
 
 
-def _log(config: DictConfig, records: list[dict[str, Any]], curves: list[Curve]) -> None:
+def _log(config: DictConfig, records: list[ImageRecord], curves: list[Curve]) -> None:
     from tngexp.logs.rd_log import log_curves, log_points, log_records, run_logger
 
     out = Path(config.out)

@@ -12,17 +12,18 @@ import contextlib
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tngexp.anchors import Anchor
 from tngexp.common.atomic import replacing
-from tngexp.evaluation.measure import MEASUREMENT_VERSION, Measurement
+from tngexp.evaluation.measure import MEASUREMENT_VERSION
+from tngexp.metrics.records import ImageRecord, Measurement
 from tngexp.types import TngexpError
 
-__all__ = ["Point", "cached_file", "keep", "locate", "read", "sha256"]
+__all__ = ["Entry", "Point", "cached_file", "keep", "locate", "read", "sha256"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ class Point:
         return self.entry.with_suffix(self.anchor.extension)
 
 
+class Entry(NamedTuple):
+    """What is kept of a point beside the coded file."""
+
+    measured: Measurement
+    file_sha256: str
+    date: str
+
+
 def locate(
     cache: Path,
     digest: str,
@@ -58,10 +67,10 @@ def locate(
     return Point(anchor, version, setting, names, index, entry)
 
 
-def keep(point: Point, measurement: Measurement, data: bytes) -> None:
+def keep(point: Point, measured: Measurement, data: bytes) -> None:
     """Write the coded file, then the entry that vouches for it."""
     entry = {
-        "measurement": asdict(measurement),
+        "measurement": asdict(measured),
         "file_sha256": sha256(data),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         # For people only: the name of the file says it all, but not readably.
@@ -78,33 +87,34 @@ def keep(point: Point, measurement: Measurement, data: bytes) -> None:
         temporary.write_bytes(json.dumps(entry, indent=1, allow_nan=False).encode())
 
 
-def read(point: Point) -> dict[str, Any] | None:
+def read(point: Point) -> Entry | None:
     """The entry of a point; None where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        entry: dict[str, Any] = json.loads(point.entry.read_bytes())
-        measurement = Measurement(**entry["measurement"])  # fills in fields it has got since
+        content = json.loads(point.entry.read_bytes())
+        measured = Measurement.from_json(content["measurement"])
+        entry = Entry(measured, content["file_sha256"], content["date"])
         if (
-            measurement.metrics.keys() == set(point.metrics)
-            and isinstance(entry["file_sha256"], str)
-            and isinstance(entry["date"], str)
-            and point.file.stat().st_size == measurement.bytes
+            measured.metrics.keys() == set(point.metrics)
+            and isinstance(entry.file_sha256, str)
+            and isinstance(entry.date, str)
+            and point.file.stat().st_size == measured.bytes
         ):
-            return {**entry, "measurement": asdict(measurement)}
+            return entry
     return None
 
 
-def cached_file(cache: Path, record: Mapping[str, Any]) -> bytes:
+def cached_file(cache: Path, record: ImageRecord) -> bytes:
     """The coded file of a record of :func:`tngexp.evaluation.anchored.measure_anchors`.
 
     Raises:
         TngexpError: when it is gone or was changed.
     """
-    path = cache / record["file"]
+    path = record.file_in(cache)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise TngexpError(f"{path}: {error.strerror}; measure the anchor again") from error
-    if sha256(data) != record["file_sha256"]:
+    if sha256(data) != record.file_sha256:
         path.unlink()  # or the entry would go on vouching for it
         raise TngexpError(f"{path} was damaged and is deleted; measure the anchor again")
     return data

@@ -21,10 +21,11 @@ import torch
 
 from tngexp.anchors import Anchor, AnchorError, anchor
 from tngexp.datasets.images import Photo, Pixels
-from tngexp.evaluation.anchor_cache import Point, cached_file, keep, locate, read, sha256
+from tngexp.evaluation.anchor_cache import Entry, Point, cached_file, keep, locate, read, sha256
 from tngexp.evaluation.measure import measure_coder
 from tngexp.evaluation.photos import digest, pixels_of
 from tngexp.metrics.extra import check_metrics
+from tngexp.metrics.records import ImageRecord
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["Anchored", "cached_file", "decode_record", "measure_anchors"]
@@ -33,7 +34,7 @@ __all__ = ["Anchored", "cached_file", "decode_record", "measure_anchors"]
 class Anchored(NamedTuple):
     """What :func:`measure_anchors` returns."""
 
-    records: list[dict[str, Any]]  # by anchor, setting and photo, in the order given
+    records: list[ImageRecord]  # by anchor, setting and photo, in the order given
     missing: list[str]  # a line per codec that was left out, saying how to get it
 
 
@@ -97,7 +98,7 @@ def measure_anchors(
             progress(done, len(todo))
     return Anchored(
         [
-            _record(point, entries[point.entry] or {}, cache, dataset, photos[point.index].name)
+            _record(point, entries[point.entry], cache, dataset, photos[point.index].name)
             for column in zip(*rows, strict=True)
             for point in column
         ],
@@ -105,17 +106,17 @@ def measure_anchors(
     )
 
 
-def decode_record(cache: Path, record: Mapping[str, Any]) -> Pixels:
+def decode_record(cache: Path, record: ImageRecord) -> Pixels:
     """The picture of a record of :func:`measure_anchors`, decoded from its cached file.
 
     Raises:
         TngexpError: when the file is gone, or decodes to other pixels than were measured.
     """
-    rgb = anchor(record["model"]).decode(cached_file(cache, record))
-    if sha256(rgb.tobytes()) != record["reconstruction_sha256"]:
+    rgb = anchor(record.model).decode(cached_file(cache, record))
+    if sha256(rgb.tobytes()) != record.measured.reconstruction_sha256:
         raise TngexpError(
-            f"{cache / record['file']} decodes to other pixels than were measured: it was written "
-            f"by {record['versions']['codec']}; measure the anchor again"
+            f"{record.file_in(cache)} decodes to other pixels than were measured: it was written "
+            f"by {record.versions['codec']}; measure the anchor again"
         )
     return rgb
 
@@ -209,22 +210,24 @@ def _measure(point: Point, rgb: Pixels, name: str) -> Point:
 
 
 def _record(
-    point: Point, entry: Mapping[str, Any], cache: Path, dataset: str, image: str
-) -> dict[str, Any]:
+    point: Point, entry: Entry | None, cache: Path, dataset: str, image: str
+) -> ImageRecord:
     codec = point.anchor
-    return {
-        "kind": "anchor",
-        "model": codec.name,
-        "codec": codec.label,
-        "setting": codec.describe(point.setting),
-        "quality": point.setting,
-        "dataset": dataset,
-        "image": image,
-        **entry["measurement"],
-        "versions": {"codec": point.version},
-        "how": codec.how,
-        "date": entry["date"],
-        "device": "cpu",
-        "file": point.file.relative_to(cache).as_posix(),
-        "file_sha256": entry["file_sha256"],
-    }
+    if entry is None:
+        raise TngexpError(f"{point.entry} was deleted meanwhile; measure the anchor again")
+    return ImageRecord(
+        kind="anchor",
+        codec=codec.label,
+        setting=codec.describe(point.setting),
+        dataset=dataset,
+        image=image,
+        model=codec.name,
+        quality=point.setting,
+        measured=entry.measured,
+        file=point.file.relative_to(cache).as_posix(),
+        file_sha256=entry.file_sha256,
+        device="cpu",
+        versions={"codec": point.version},
+        how=codec.how,
+        date=entry.date,
+    )

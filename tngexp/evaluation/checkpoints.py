@@ -14,6 +14,7 @@ from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.codec_files import identity, load
 from tngexp.bitstream.effort import check_effort, tuning_of
 from tngexp.common.folders import search
+from tngexp.metrics.records import CodecKey
 from tngexp.model.files import locate, read_checkpoint
 from tngexp.model.legacy import modernise, modernise_run
 from tngexp.model.objective import objective
@@ -24,8 +25,6 @@ __all__ = ["Model", "at_efforts", "find_checkpoints", "load_models"]
 _BEST = Path("checkpoints") / "best.ckpt"
 # What may differ between the points of one curve: λ, and what changes with every run.
 _OF_A_RUN = ("name", "group", "run_dir", "resume", "init_from", "logger", "callbacks", "sweep")
-
-_NO_SEARCH: dict[str, Any] = {"effort": 0, "tune": None, "objective": None}
 
 _Loaded = tuple[Path, ImageCodec, Mapping[str, Any]]  # with the checkpoint's raw content
 
@@ -38,10 +37,7 @@ class Model:
     codec: ImageCodec
     curve: str  # label of the curve it is a point of, or all of when its rate is variable
     lmbda: float | None  # of a fixed rate, where known
-    # What its figures depend on: tngexp.io.identity, effort, tune, and the objective of a search.
-    key: dict[str, Any]
-    effort: int = 0  # of its encoder
-    tune: str | None = None  # what an effort above 0 searches for; None: the codec's own distortion
+    key: CodecKey
 
     def setting(self, quality: float | None) -> str:
         """A point of its curve in words."""
@@ -119,14 +115,14 @@ def at_efforts(models: Sequence[Model], efforts: Any, tune: str | None) -> list[
             label = f"{model.curve}, effort {effort}" + (f" for {tune}" if tune else "")
             # What a search looks for is no weight: λ, and the distortion where tune is None.
             trained_for = json.dumps(model.codec.model.objective, sort_keys=True)
-            key = model.key | {"effort": effort, "tune": tune, "objective": trained_for}
-            found.append(replace(model, curve=label, key=key, effort=effort, tune=tune))
+            key = model.key._replace(effort=effort, tune=tune, objective=trained_for)
+            found.append(replace(model, curve=label, key=key))
     return found
 
 
 def _distinct(models: Iterable[Model]) -> list[Model]:
     """Each content once on a curve: a copy would count every image twice."""
-    return list({(m.curve, *m.key.values()): m for m in reversed([*models])}.values())[::-1]
+    return list({(m.curve, m.key): m for m in reversed([*models])}.values())[::-1]
 
 
 def _model(entry: _Loaded, label: str) -> Model:
@@ -135,7 +131,9 @@ def _model(entry: _Loaded, label: str) -> Model:
     assert model.config is not None
     trained_for = objective(checkpoint["tngexp"])
     lmbda = None if model.rate.variable or trained_for is None else trained_for.lmbda
-    return Model(path, codec, label, lmbda, identity(codec) | _NO_SEARCH)
+    content = identity(codec)
+    key = CodecKey(content["model"], content["weights_sha256"], content["config_sha256"])
+    return Model(path, codec, label, lmbda, key)
 
 
 def _curve(entry: _Loaded) -> str:

@@ -8,8 +8,8 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,9 +26,10 @@ from tngexp.evaluation.measure import MEASUREMENT_VERSION, measure
 from tngexp.evaluation.photos import digest, pixels_of
 from tngexp.evaluation.records import RecordFile
 from tngexp.metrics.extra import check_metrics
+from tngexp.metrics.records import ImageRecord, Measurement, RecordKey
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["coded_file", "measure_codecs", "points", "reconstruction"]
+__all__ = ["measure_codecs", "points", "reconstruction"]
 
 
 def points(models: Sequence[Model], qualities: Any) -> list[tuple[Model, float | None]]:
@@ -58,7 +59,7 @@ def measure_codecs(
     metrics: Sequence[str] = (),
     files: Path | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
-) -> list[dict[str, Any]]:
+) -> list[ImageRecord]:
     """The record of every model, quality and photo, in this order; measured where missing.
 
     A record is found again by the content of codec and photo, under whatever names.
@@ -84,67 +85,53 @@ def measure_codecs(
     originals = [digest(pixels_of(photo)) for photo in photos]
     for model, quality in todo:
         for photo, original in zip(photos, originals, strict=True):
-            key = {
-                **model.key,
-                "original": original,
-                "quality": quality,
-                "measurement": MEASUREMENT_VERSION,
-            }
-            names = {
-                "codec": model.curve,
-                "setting": model.setting(quality),
-                "dataset": dataset,
-                "image": photo.name,
-                "checkpoint": str(model.path),
-            }
-            record = records.get(metrics, **key)
+            key = RecordKey(model.key, original, quality, MEASUREMENT_VERSION)
+            record = records.get(key, metrics)
             if record is None or (files is not None and not _kept(files, record)):
                 rgb = pixels_of(photo)
                 if digest(rgb) != original:
                     raise TngexpError(f"{photo.name} was changed while it was measured; run again")
-                measurement, data = measure(
-                    *(model.codec, rgb, quality, metrics), effort=model.effort, tune=model.tune
+                measured, data = measure(
+                    *(model.codec, rgb, quality, metrics),
+                    effort=model.key.effort,
+                    tune=model.key.tune,
                 )
-                file = _file_name(key, photo.name)
+                record = _record(model, key, dataset, photo.name, measured, data)
                 if files is not None:
-                    _write(files / file, data)
-                record = records.add(
-                    {
-                        "kind": "codec",
-                        **names,
-                        **key,
-                        **asdict(measurement),
-                        "file": file,
-                        "file_sha256": hashlib.sha256(data).hexdigest(),
-                        **_context(model),
-                    }
-                )
+                    _write(record.file_in(files), data)
+                records.add(record)
             # Names are the user's and may have changed since it was measured.
-            found.append({**record, **names})
+            found.append(
+                replace(
+                    record,
+                    codec=model.curve,
+                    setting=model.setting(quality),
+                    dataset=dataset,
+                    image=photo.name,
+                    checkpoint=str(model.path),
+                )
+            )
             progress(len(found), total)
     return found
 
 
-def coded_file(folder: Path, record: Mapping[str, Any]) -> Path:
-    """Where in ``folder`` the file that a record is about is kept."""
-    return folder / record["file"]
-
-
-def _file_name(key: Mapping[str, Any], image: str) -> str:
+def _file_name(key: RecordKey, image: str) -> str:
     """A place in the folder of kept files that no other content has; readable as far as it goes."""
-    quality = "" if key["quality"] is None else f"_{key['quality']:g}"
-    own = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    quality = "" if key.quality is None else f"_{key.quality:g}"
+    content = {**key._asdict(), **key.codec._asdict()}
+    del content["codec"]
+    own = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", PurePosixPath(image).stem)[:80]
-    return f"{key['model']}{quality}/{stem}-{own}.tng"
+    return f"{key.codec.model}{quality}/{stem}-{own}.tng"
 
 
-def _kept(folder: Path, record: Mapping[str, Any]) -> bool:
+def _kept(folder: Path, record: ImageRecord) -> bool:
     """Whether the file that a record is about lies in ``folder`` as it was written."""
     try:
-        data = coded_file(folder, record).read_bytes()
+        data = record.file_in(folder).read_bytes()
     except OSError:
         return False
-    return hashlib.sha256(data).hexdigest() == record["file_sha256"]
+    return hashlib.sha256(data).hexdigest() == record.file_sha256
 
 
 def reconstruction(model: Model, file: Path) -> NDArray[np.uint8]:
@@ -159,16 +146,32 @@ def _write(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def _context(model: Model) -> dict[str, Any]:
-    return {
-        "device": next(model.codec.parameters()).device.type,
-        "threads": torch.get_num_threads(),
-        "processor": platform.machine(),
-        "versions": {
+def _record(
+    model: Model, key: RecordKey, dataset: str, image: str, measured: Measurement, data: bytes
+) -> ImageRecord:
+    """What there is to say of the file ``data``, measured just now in this process."""
+    return ImageRecord(
+        kind="codec",
+        codec=model.curve,
+        setting=model.setting(key.quality),
+        dataset=dataset,
+        image=image,
+        checkpoint=str(model.path),
+        **key.codec._asdict(),
+        original=key.original,
+        quality=key.quality,
+        measurement=key.measurement,
+        measured=measured,
+        file=_file_name(key, image),
+        file_sha256=hashlib.sha256(data).hexdigest(),
+        device=next(model.codec.parameters()).device.type,
+        threads=torch.get_num_threads(),
+        processor=platform.machine(),
+        versions={
             "tngexp": tngexp.__version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "command": " ".join(sys.argv),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+        command=" ".join(sys.argv),
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )

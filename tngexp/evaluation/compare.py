@@ -30,11 +30,12 @@ from tngexp.evaluation import (
     to_curves,
 )
 from tngexp.evaluation.anchored import decode_record, measure_anchors
-from tngexp.evaluation.codecs import coded_file, reconstruction
+from tngexp.evaluation.codecs import reconstruction
 from tngexp.evaluation.complexity import details
 from tngexp.evaluation.viewer import choose_photos, viewer_images
 from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
+from tngexp.metrics.records import ImageRecord
 from tngexp.report.html import write_report
 from tngexp.report.pictures import ViewerImage
 from tngexp.report.plots import save_plots
@@ -51,9 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare", "log_all", "log_comparison", "show"]
 
-Record = Mapping[str, Any]
-
-
 # Left to the report and to tables.txt: one row a point, and one a pair.
 _LONG_TABLES = ("points", "bd-matrix-psnr", "bd-matrix-ms-ssim")
 
@@ -62,7 +60,7 @@ class Comparison(NamedTuple):
     """What a comparison found and where it lies."""
 
     curves: list[Curve]
-    records: list[Record]
+    records: list[ImageRecord]
     reference: str | None  # key of the curve that BD-rates are against
     tables: list[Table]
     plots: list[Path]
@@ -165,7 +163,7 @@ def _measure(
     photos: Sequence[Photo],
     dataset: str,
     out: Path,
-) -> tuple[list[Record], list[str]]:
+) -> tuple[list[ImageRecord], list[str]]:
     """Records of anchors and codecs, and what could not be measured."""
     with _progress("anchors") as advance:
         anchored = measure_anchors(
@@ -194,13 +192,13 @@ def _measure(
 
 def _pixels(
     models: Sequence[Model], out: Path, config: Mapping[str, Any]
-) -> Callable[[Record], Any]:
+) -> Callable[[ImageRecord], Any]:
     """Decodes the kept file that a record is about."""
 
-    def pixels(record: Record) -> Any:
-        if record["kind"] == "codec":
-            model = next(model for model in models if model.key.items() <= record.items())
-            return reconstruction(model, coded_file(out / "files", record))
+    def pixels(record: ImageRecord) -> Any:
+        if record.kind == "codec":
+            model = next(model for model in models if model.key == record.codec_key)
+            return reconstruction(model, record.file_in(out / "files"))
         return decode_record(_cache(config), record)
 
     return pixels

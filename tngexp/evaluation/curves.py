@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
+from tngexp.metrics.records import CodecKey, ImageRecord, Kind
 
 __all__ = ["curve_key", "to_curves"]
 
 
 def to_curves(
-    records: Iterable[Mapping[str, Any]], details: Mapping[str, Mapping[str, Any]] | None = None
+    records: Iterable[ImageRecord], details: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[Curve]:
     """One curve for each ``codec`` label in ``records``, in the order of their first record.
 
@@ -21,16 +22,10 @@ def to_curves(
         records: of codecs or anchors, of one data set.
         details: complexity of some of the trained codecs, by label.
     """
-    grouped: dict[tuple[Any, str], dict[tuple[Any, ...], list[Mapping[str, Any]]]] = {}
+    grouped: dict[tuple[Kind, str], dict[tuple[CodecKey, float | None], list[ImageRecord]]] = {}
     for record in records:
-        # The fingerprint of a trained codec has only four bytes.
-        setting = (
-            *(record.get(name) for name in ("model", "weights_sha256", "config_sha256")),
-            record["quality"],
-        )
-        grouped.setdefault((record["kind"], record["codec"]), {}).setdefault(setting, []).append(
-            record
-        )
+        settings = grouped.setdefault((record.kind, record.codec), {})
+        settings.setdefault((record.codec_key, record.quality), []).append(record)
     curves: list[Curve] = []
     for (kind, label), settings in grouped.items():
         first = next(iter(settings.values()))[0]
@@ -42,7 +37,7 @@ def to_curves(
                 kind=kind,
                 points=Curve.sorted(
                     [
-                        RDPoint(rows[0]["setting"], tuple(_image(row) for row in rows))
+                        RDPoint(rows[0].setting, tuple(_image(row) for row in rows))
                         for rows in settings.values()
                     ]
                 ),
@@ -63,34 +58,35 @@ def _unique(key: str, taken: set[str]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _image(record: Mapping[str, Any]) -> ImagePoint:
+def _image(record: ImageRecord) -> ImagePoint:
+    measured = record.measured
     return ImagePoint(
-        image=record["image"],
-        width=record["width"],
-        height=record["height"],
-        bytes=record["bytes"],
-        bpp=record["bpp"],
-        psnr_db=record["psnr_db"],
-        ms_ssim=record["ms_ssim"],
-        encode_s=record["encode_s"],
-        decode_s=record["decode_s"],
-        metrics={k: v for k, v in record["metrics"].items() if v is not None},
+        image=record.image,
+        width=measured.width,
+        height=measured.height,
+        bytes=measured.bytes,
+        bpp=measured.bpp,
+        psnr_db=measured.psnr_db,
+        ms_ssim=measured.ms_ssim,
+        encode_s=measured.encode_s,
+        decode_s=measured.decode_s,
+        metrics={k: v for k, v in measured.metrics.items() if v is not None},
     )
 
 
-def _source(record: Mapping[str, Any]) -> str:
+def _source(record: ImageRecord) -> str:
     """Where the figures are from, for people."""
-    versions = ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items() if v)
-    date = str(record.get("date") or "")[:10]
-    if record["kind"] == "anchor":
-        version = (record.get("versions") or {}).get("codec", "")
-        return "; ".join(part for part in (record.get("how", ""), version, date) if part)
-    weights = (record.get("weights_sha256") or "")[:12]
-    parts = (
-        f"{record.get('checkpoint', '')}",
-        f"weights {weights}" if weights else "",
-        versions,
-        f"{record.get('device')}, {record.get('threads')} threads",
-        date,
-    )
+    date = (record.date or "")[:10]
+    parts: tuple[str | None, ...]
+    if record.kind == "anchor":
+        parts = (record.how, record.versions.get("codec"), date)
+    else:
+        weights = (record.weights_sha256 or "")[:12]
+        parts = (
+            record.checkpoint,
+            f"weights {weights}" if weights else "",
+            ", ".join(f"{name} {version}" for name, version in record.versions.items() if version),
+            f"{record.device}, {record.threads} threads",
+            date,
+        )
     return "; ".join(part for part in parts if part)

@@ -20,12 +20,13 @@ from tngexp.evaluation import (
     to_curves,
 )
 from tngexp.metrics.curves import Curve
+from tngexp.metrics.records import ImageRecord
 from tngexp.report.published import to_compressai
 from tngexp.schema.measuring import EvaluateConf, checked
 
 __all__ = ["Evaluation", "evaluate"]
 
-Evaluation = tuple[list[dict[str, Any]], list[Curve]]
+Evaluation = tuple[list[ImageRecord], list[Curve]]
 """Records and the curves they form."""
 
 

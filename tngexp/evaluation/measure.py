@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,30 +17,13 @@ from tngexp.coding import index_to_quality, quality_to_index
 from tngexp.evaluation.memory import PeakMemory
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.metrics.extra import extra_metrics
+from tngexp.metrics.records import Measurement
 
-__all__ = ["MEASUREMENT_VERSION", "Measurement", "measure", "measure_coder"]
+__all__ = ["MEASUREMENT_VERSION", "measure", "measure_coder"]
 
 MEASUREMENT_VERSION = 1
 """Part of the key of all kept figures; to be raised when measuring or a metric's definition
 changes."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Figures of one decoded file; ``bpp`` counts the whole file, header included."""
-
-    width: int
-    height: int
-    bytes: int
-    bpp: float
-    estimated_bpp: float | None  # of ``Codec.forward``: the training objective's rate
-    psnr_db: float | None  # None for a perfect reconstruction
-    ms_ssim: float | None  # None where the image is too small to measure
-    encode_s: float
-    decode_s: float
-    reconstruction_sha256: str  # of the decoded 8-bit RGB pixels, rows first
-    metrics: Mapping[str, float | None] = field(default_factory=dict)  # further ones, by name
-    peak_memory_mib: float | None = None  # while coding; None where unknown
 
 
 def measure_coder(

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from tngexp.metrics.curves import to_db
+from tngexp.metrics.records import ImageRecord, Measurement
 
 __all__ = ["records_table"]
 
 
-def records_table(records: Sequence[Mapping[str, Any]]) -> Table:
+def records_table(records: Sequence[ImageRecord]) -> Table:
     """Means over images of each model and quality.
 
     Narrow enough for 80 columns: checkpoints are numbered and named below.
     """
-    rows: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
+    rows: dict[tuple[str, float | None], list[Measurement]] = {}
     for record in records:
-        name = str(record["checkpoint"])
-        if record.get("effort"):
-            name += f", effort {record['effort']}"
-            name += f" for {record['tune']}" if record["tune"] else ""
-        rows.setdefault((name, record["quality"]), []).append(record)
+        name = record.checkpoint or ""
+        if record.effort:
+            name += f", effort {record.effort}" + (f" for {record.tune}" if record.tune else "")
+        rows.setdefault((name, record.quality), []).append(record.measured)
     numbers = {name: n for n, name in enumerate(dict.fromkeys(c for c, _ in rows), start=1)}
     table = Table(
         title="real files, header included; means over images",
@@ -42,30 +41,36 @@ def records_table(records: Sequence[Mapping[str, Any]]) -> Table:
     for column in ("enc s", "dec s", "MiB"):
         table.add_column(column, justify="right", no_wrap=True)
     for (checkpoint, quality), group in rows.items():
-        estimate = sum(r["estimated_bpp"] * r["width"] * r["height"] for r in group) / 8
-        size = sum(r["bytes"] for r in group)
-        similarity = _mean(group, "ms_ssim")
+        similarity = _mean(m.ms_ssim for m in group)
         decibels = None if similarity is None else to_db(similarity)
-        peaks = [r["peak_memory_mib"] for r in group if r["peak_memory_mib"] is not None]
+        peaks = [m.peak_memory_mib for m in group if m.peak_memory_mib is not None]
         table.add_row(
             str(numbers[checkpoint]),
             "–" if quality is None else f"{quality:g}",
             str(len(group)),
-            _shown(_mean(group, "bpp"), 4),
-            f"{size / estimate - 1:+.2%}",
-            _shown(_mean(group, "psnr_db"), 2),
+            _shown(_mean(m.bpp for m in group), 4),
+            _excess(group),
+            _shown(_mean(m.psnr_db for m in group), 2),
             _shown(similarity, 4),
             _shown(decibels, 2),
-            _shown(_mean(group, "encode_s"), 2),
-            _shown(_mean(group, "decode_s"), 2),
+            _shown(_mean(m.encode_s for m in group), 2),
+            _shown(_mean(m.decode_s for m in group), 2),
             _shown(max(peaks, default=None), 0),
         )
     return table
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _excess(group: Sequence[Measurement]) -> str:
+    """By how much the files are larger than the model's own estimate."""
+    estimates = [m.estimated_bpp * m.width * m.height for m in group if m.estimated_bpp is not None]
+    if len(estimates) < len(group):
+        return "n/a"
+    return f"{8 * sum(m.bytes for m in group) / sum(estimates) - 1:+.2%}"
+
+
+def _mean(figures: Iterable[float | None]) -> float | None:
     """Mean over the images that could be measured; None when there is none."""
-    values = [row[name] for row in rows if row[name] is not None]
+    values = [value for value in figures if value is not None]
     return statistics.fmean(values) if values else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tngexp.datasets.images import Photo
 from tngexp.evaluation.photos import pixels_of
 from tngexp.metrics.curves import Curve
+from tngexp.metrics.records import ImageRecord
 from tngexp.report.pictures import Reconstruction, ViewerImage
 from tngexp.types import ConfigError
 
@@ -53,9 +54,9 @@ def choose_photos(
 def viewer_images(
     photos: Sequence[Photo],
     curves: Sequence[Curve],
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[ImageRecord],
     targets: Sequence[float],
-    pixels: Callable[[Mapping[str, Any]], NDArray[np.uint8]],
+    pixels: Callable[[ImageRecord], NDArray[np.uint8]],
 ) -> list[ViewerImage]:
     """For every photo and curve the reconstruction nearest to each target rate.
 
@@ -72,26 +73,24 @@ def viewer_images(
     for photo in photos:
         versions = []
         for called, key in keys.items():
-            rows = [
-                r for r in records if (r["kind"], r["codec"]) == called and r["image"] == photo.name
-            ]
+            rows = [r for r in records if (r.kind, r.codec) == called and r.image == photo.name]
             nearest = {
                 id(row): row
                 for target in targets
                 if rows
-                for row in [min(rows, key=lambda r: abs(math.log(r["bpp"] / target)))]
+                for row in [min(rows, key=lambda r: abs(math.log(r.measured.bpp / target)))]
             }
             versions += [
                 Reconstruction(
                     curve=key,
-                    setting=row["setting"],
-                    bytes=row["bytes"],
-                    bpp=row["bpp"],
-                    psnr_db=row["psnr_db"],
-                    ms_ssim=row["ms_ssim"],
+                    setting=row.setting,
+                    bytes=row.measured.bytes,
+                    bpp=row.measured.bpp,
+                    psnr_db=row.measured.psnr_db,
+                    ms_ssim=row.measured.ms_ssim,
                     rgb=pixels(row),
                 )
-                for row in sorted(nearest.values(), key=lambda r: r["bpp"])
+                for row in sorted(nearest.values(), key=lambda r: r.measured.bpp)
             ]
         images.append(ViewerImage(photo.name, pixels_of(photo), tuple(versions)))
     return images

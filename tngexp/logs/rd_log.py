@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from tngexp.logs.loggers import finish, is_wandb, log_config, log_lines, make_loggers, readable
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
+from tngexp.metrics.records import ImageRecord
 from tngexp.report.table import Table
 
 __all__ = [
@@ -56,13 +57,13 @@ def run_logger(
         finish(logger, failed)
 
 
-def log_records(logger: Logger | None, key: str, records: Sequence[Mapping[str, Any]]) -> None:
+def log_records(logger: Logger | None, key: str, records: Sequence[ImageRecord]) -> None:
     """The records of single images as a table."""
     if not isinstance(logger, WandbLogger) or not records:
         return
     flat = [
-        {name: value for name, value in record.items() if not isinstance(value, Mapping)}
-        | {f"metrics.{name}": value for name, value in record["metrics"].items()}
+        {name: v for name, v in record.to_json().items() if not isinstance(v, Mapping)}
+        | {f"metrics.{name}": value for name, value in record.measured.metrics.items()}
         for record in records
     ]
     columns = list(dict.fromkeys(name for record in flat for name in record))

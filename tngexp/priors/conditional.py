@@ -26,7 +26,7 @@ class ConditionalPrior(Prior):
 
     Two independent choices: ``context`` says *how* parameters are predicted (from z alone:
     Minnen et al. 2018, § 3; with a masked, checkerboard, quadtree or channel context besides),
-    ``family`` and ``mixture`` say *which distribution* they parametrise (Cheng et al. 2020, eq. 9).
+    ``family`` and ``mixture`` say *which distribution* they parametrise (Cheng et al. 2020, § 3.2).
     Symbols are residuals: symbol = Q(y − μ) and ŷ = Q⁻¹(symbol) + μ, with μ the mean of the
     distribution.
 

@@ -44,7 +44,7 @@ def _codeword_bits(distribution: Distribution, cells: Cells) -> Tensor:
 
 
 class Mixture:
-    """Σ_k w_k·F((y − μ_k)/s_k) per element (Cheng et al. 2020, eq. 9); K = 1 is the plain family.
+    """Σ_k w_k·F((y − μ_k)/s_k) per element (Cheng et al. 2020, § 3.2); K = 1 is the plain family.
 
     Built from the raw network output, in the channel order *scales, means, logits* (K·M channels
     each, no logits for K = 1), so that K = 1 matches the mean-scale hyperprior of Minnen 2018 as
