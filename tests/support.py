@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import time
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ def photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
+@functools.cache  # it holds the second in which it was made
 def other_profile() -> bytes:
     """A sound colour profile of RGB that is not sRGB: red and green change places."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -104,7 +104,9 @@ def test_golden_files():
 
 
 def test_documentation_shows_the_golden_file():
-    text = (Path(__file__).parents[2] / "docs" / "bitstream.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "bitstream.md").read_text(
+        encoding="utf-8"
+    )
     assert GOLDEN_PLAIN in text.replace(" ", "").replace("\n", "")
 
 
