@@ -1,4 +1,4 @@
-"""Fixtures that all rooms' tests share."""
+"""Fixtures that tests of all packages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descriptions of small codecs that all rooms' tests share."""
+"""Descriptions of small codecs that tests of all packages share."""
 
 from __future__ import annotations
 
