@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BASH = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 TRAIN = "python -m tngexp.train"
-# CONTRIBUTING.md adds this option; tests/test_contributing.py runs it.
-ADDED = "quantizer=universal"
+# CONTRIBUTING.md and the tutorial add these options; tests of their own run them.
+ADDED = ("universal", "narrowing")
 
 
 def lines(page: Path) -> list[str]:
@@ -31,7 +33,9 @@ def lines(page: Path) -> list[str]:
 
 def commands() -> list[str]:
     found = {line for page in PAGES for line in lines(page) if line.startswith(TRAIN)}
-    return sorted(line for line in found if "--help" not in line and ADDED not in line)
+    return sorted(
+        line for line in found if "--help" not in line and not any(name in line for name in ADDED)
+    )
 
 
 @pytest.mark.parametrize("command", commands())
@@ -71,17 +75,24 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
-def test_file_tree_exists() -> None:
-    tree = README.split("\n## Files\n")[1].split("```")[1]
-    folders: list[str] = []
-    named = []
-    for line in tree.strip("\n").splitlines():
-        name = line.split()[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders = [*folders[:depth], name]
-        named.append("".join(folders))
-    assert len(named) > 30
-    assert [path for path in named if not (ROOT / path).exists()] == []
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 900
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    named = set(re.findall(r"[\w/-]+\.md", navigation))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES[2:]}
+    assert named == pages
+
+
+def test_the_page_of_options_holds_the_schema_and_every_group() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import hooks; print(hooks.options())"],
+        cwd=ROOT / "docs", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for words in ("| `val_check_interval` |", "### quantizer=ste", "## CompareConf"):
+        assert words in done.stdout
 
 
 def test_first_commands_are_make_targets() -> None:
