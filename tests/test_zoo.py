@@ -52,7 +52,7 @@ def test_programs_take_it_by_name(name: str) -> None:
     (model,) = load_models([name])
     assert model.path == zoo.path(name)
     assert model.curve == name
-    assert model.key["model"] == zoo.MODELS[name].fingerprint
+    assert model.key.model == zoo.MODELS[name].fingerprint
 
 
 @pytest.mark.parametrize("name", zoo.MODELS)
