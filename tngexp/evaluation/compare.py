@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 import tngexp
 from tngexp.common import terminal
@@ -32,6 +30,7 @@ from tngexp.evaluation import (
 from tngexp.evaluation.anchored import decode_record, measure_anchors
 from tngexp.evaluation.codecs import reconstruction
 from tngexp.evaluation.complexity import details
+from tngexp.evaluation.progress import image_progress
 from tngexp.evaluation.viewer import choose_photos, viewer_images
 from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
@@ -165,7 +164,7 @@ def _measure(
     out: Path,
 ) -> tuple[list[ImageRecord], list[str]]:
     """Records of anchors and codecs, and what could not be measured."""
-    with _progress("anchors") as advance:
+    with image_progress("anchors") as advance:
         anchored = measure_anchors(
             config["anchors"],
             photos,
@@ -176,7 +175,7 @@ def _measure(
             workers=config["workers"],
             progress=advance,
         )
-    with _progress("codecs") as advance:
+    with image_progress("codecs") as advance:
         coded = measure_codecs(
             models,
             photos,
@@ -218,17 +217,6 @@ def _reference(curves: Sequence[Curve], wanted: str | None) -> str | None:
         raise ConfigError(f"reference={wanted} is none of the curves: {', '.join(keys)}")
     anchors = [curve.key for curve in curves if curve.kind == "anchor"]
     return next((key for key in anchors if key.startswith("bpg")), next(iter([*anchors, *keys])))
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    with tqdm(desc=what, unit="image", disable=None, leave=False) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield advance
 
 
 def _report(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from tngexp.common.options import as_list
 from tngexp.evaluation import (
@@ -19,6 +18,7 @@ from tngexp.evaluation import (
     photos_to_measure,
     to_curves,
 )
+from tngexp.evaluation.progress import image_progress
 from tngexp.metrics.curves import Curve
 from tngexp.metrics.records import ImageRecord
 from tngexp.report.published import to_compressai
@@ -43,12 +43,7 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
     models = at_efforts(models, plain["efforts"], plain["tune"])
     dataset, photos = photos_to_measure(plain["data"])
     out = Path(plain["out"])
-    with tqdm(unit="image", disable=None) as progress:
-
-        def advance(done: int, total: int) -> None:
-            progress.total = total
-            progress.update(done - progress.n)
-
+    with image_progress() as advance:
         records = measure_codecs(
             models,
             photos,
