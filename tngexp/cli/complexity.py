@@ -12,16 +12,13 @@ import sys
 import tempfile
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from tngexp.bitstream import ImageCodec
-from tngexp.cli.hydra_program import guarded
-from tngexp.common.configuration import CONF_DIR
+from tngexp.cli.hydra_program import guarded, run_jobs
 from tngexp.evaluation.complexity import details, measure, table
 from tngexp.model.codec import Codec
-from tngexp.schema.store import register_config
 from tngexp.types import ConfigError
 
 __all__ = ["details", "main", "measure", "table"]
@@ -35,7 +32,6 @@ def main(argv: list[str] | None = None) -> int:
     checkpoints = [word for word in words if word.startswith(_CHECKPOINT)]
     if checkpoints:
         return guarded(lambda: _report_checkpoint(checkpoints, words), "train")
-    register_config()
 
     def job(config: DictConfig) -> None:
         # Imported here: the engine loads Lightning, which --help and --cfg do without.
@@ -46,18 +42,16 @@ def main(argv: list[str] | None = None) -> int:
         choices = HydraConfig.get().runtime.choices
         print(table(measure(codec), f"model={choices['model']}, untrained"))
 
-    job.__module__ = "tngexp.complexity"
     # Hydra keeps a folder for each run; a report leaves nothing behind.
     with tempfile.TemporaryDirectory() as folder:
         flags = [word for word in words if word.startswith("-")]
-        sys.argv[1:] = [
+        arguments = [
             *flags,  # argparse refuses flags between overrides
             f"hydra.run.dir={folder}",
             f"hydra.sweep.dir={folder}",
             *[word for word in words if word not in flags],
         ]
-        entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(job)
-        return guarded(entry, "train", __doc__)
+        return run_jobs("complexity", job, __doc__, arguments, "train")
 
 
 def _report_checkpoint(checkpoints: list[str], words: list[str]) -> None:

@@ -1,39 +1,87 @@
-"""What the Hydra entry points share: one clear message instead of a traceback."""
+"""What the Hydra programs share: how one is run, with a clear message instead of a traceback."""
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from tngexp.cli.hydra_errors import explain, groups
 from tngexp.cli.hydra_help import asks_for_help, help_text
 from tngexp.common.configuration import CONF_DIR
-from tngexp.common.options import did_you_mean
 from tngexp.common.terminal import run_printing
 from tngexp.common.words import as_text, without_null_groups
 from tngexp.errors import ConfigError, TngexpError
-from tngexp.schema.renamed import new_name
-from tngexp.schema.store import SCHEMA
+from tngexp.schema.store import register_config
 
-__all__ = ["debugging", "explain", "guarded"]
+__all__ = ["EXPECTED", "guarded", "run_jobs", "run_program", "tell_error"]
 
-
-def debugging() -> bool:
-    """Whether the user asked for tracebacks."""
-    return os.environ.get("TNGEXP_DEBUG") == "1" or _user_wants_traces
+EXPECTED = (TngexpError, OmegaConfBaseException, OSError)
+"""What a job may raise that the user can fix."""
 
 
-_user_wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
+def run_program(
+    name: str,
+    job: Callable[[DictConfig], None],
+    about: str | None,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run ``python -m tngexp.NAME`` and return its exit code, 2 when a job has failed.
+
+    With ``-m``, a job that fails leaves the others alone.
+
+    Args:
+        name: of the program and of its file in ``conf/``.
+        job: what is done with one configuration; what it raises is printed as one message.
+        about: for ``--help``, the text above what can be set.
+        argv: the command line without the program; that of the process by default.
+    """
+    failed = False
+
+    def one(config: DictConfig) -> None:
+        nonlocal failed
+        try:
+            job(config)
+        except EXPECTED as error:
+            # Caught here, since Hydra would add a line of its own to the message.
+            tell_error(error, name)
+            failed = True
+
+    code = run_jobs(name, one, about, argv)
+    return 2 if failed else code
+
+
+def run_jobs(
+    name: str,
+    job: Callable[[DictConfig], Any],
+    about: str | None,
+    argv: Sequence[str] | None = None,
+    config_name: str | None = None,
+) -> int:
+    """The same for a job that tells its errors itself, or of which the first error ends the rest.
+
+    Args:
+        name: of the program.
+        job: returns what a sweeper of Hydra's should minimise, if anything.
+        about: for ``--help``.
+        argv: the command line without the program; that of the process by default.
+        config_name: of ``conf/``, where it is not the program's name.
+    """
+    register_config()
+    if argv is not None:
+        sys.argv[1:] = argv
+    config_name = config_name or name
+    job.__module__ = f"tngexp.{name}"  # Hydra takes the program's name from it
+    main = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)
+    return guarded(main(job), config_name, about)
 
 
 def guarded(entry_point: Callable[[], Any], config_name: str, about: str | None = None) -> int:
@@ -57,6 +105,28 @@ def guarded(entry_point: Callable[[], Any], config_name: str, about: str | None 
     return run_printing(program)
 
 
+def tell_error(error: Exception, config_name: str) -> str:
+    """Print the message for ``error`` and return it; raise what is not the user's to fix.
+
+    Args:
+        error: the exception that is being handled.
+        config_name: of ``conf/``.
+    """
+    message = explain(error, config_name)
+    if message is None or _debugging():
+        raise error
+    print(f"error: {message}", file=sys.stderr)
+    return message
+
+
+def _debugging() -> bool:
+    """Whether the user asked for tracebacks."""
+    return os.environ.get("TNGEXP_DEBUG") == "1" or _user_wants_traces
+
+
+_user_wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
 def _checked(entry_point: Callable[[], Any]) -> None:
     """Refuse what an unset variable of the shell leaves behind, such as ``resume=``."""
     for word in sys.argv[1:]:
@@ -66,7 +136,7 @@ def _checked(entry_point: Callable[[], Any]) -> None:
                 f"{name}= is empty (a variable of the shell that is not set?); {name}=null is the "
                 "value of nothing"
             )
-    sys.argv[1:] = as_text(without_null_groups(sys.argv[1:], _groups()))
+    sys.argv[1:] = as_text(without_null_groups(sys.argv[1:], groups()))
     entry_point()
 
 
@@ -80,11 +150,8 @@ def _explained(work: Callable[[], Any], config_name: str) -> int:
             work()
     except BrokenPipeError:
         raise
-    except (TngexpError, HydraException, OmegaConfBaseException, OSError) as error:
-        message = explain(error, config_name)
-        if message is None or debugging():
-            raise
-        print(f"error: {message}", file=sys.stderr)
+    except (*EXPECTED, HydraException) as error:
+        tell_error(error, config_name)
         return int(getattr(error, "exit_code", 2))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -121,148 +188,3 @@ class _WarningOnce:
         if text not in self._shown:
             self._shown.add(text)
             (file or sys.stderr).write(text)
-
-
-def explain(error: BaseException, config_name: str) -> str | None:
-    """One message for an error that is the user's to fix; None for any other."""
-    if isinstance(error, TngexpError):
-        return str(error)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _missing_option(error)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return _hydra(error, config_name)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" while writing {error.filename}" if error.filename else ""
-        return f"the disk is full{where}; free some space, or write elsewhere: hydra.run.dir=DIR"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return (
-            f"cannot write {error.filename}: {error.strerror}; run from a folder of yours, or "
-            "write elsewhere: hydra.run.dir=DIR"
-        )
-    return None
-
-
-def _missing_option(error: MissingConfigException) -> str:
-    group, _, option = str(error.missing_cfg_file).rpartition("/")
-    options = [name for name in error.options or [] if not name.startswith("_")]
-    if not group:
-        return f"there is no configuration called '{option}' in {CONF_DIR}"
-    listed = f" Options of {group}: {', '.join(options)}." if options else ""
-    return f"unknown option {group}={option}.{did_you_mean(option, options)}{listed}"
-
-
-def _hydra(error: Exception, config_name: str) -> str:
-    text = str(error).strip()
-    cause = error.__cause__
-    first = text.splitlines()[0] if text else type(error).__name__
-    if first.startswith("Could not override '"):
-        key = first.split("'")[1]
-        if (hint := new_name(key)) is not None:
-            return f"{hint}."
-        known = _known_keys(config_name)
-        if key in known:
-            return (
-                f"{key} cannot be set, because the command takes {key.partition('.')[0]} out; "
-                "leave out one of the two"
-            )
-        suggestion = did_you_mean(key, known)
-        if not suggestion and "." in key:
-            parent = key.rpartition(".")[0]
-            siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent]
-            if siblings:
-                suggestion = f" Options of {parent}: {', '.join(siblings)}."
-        elif not suggestion:
-            top = sorted({k.partition(".")[0] for k in known})
-            suggestion = f" Top-level options: {', '.join(top)}."
-        return f"unknown option {key}.{suggestion} (See all with --cfg job.)"
-    if first.startswith("Error merging override ") and isinstance(cause, OmegaConfBaseException):
-        return _merging(first.removeprefix("Error merging override ").strip(), str(cause))
-    missing = re.match(r"Interpolation key '(\S+)' not found\n.*full_key: (\S+)", text, re.DOTALL)
-    if missing:
-        return f"{missing[1]} is not set, but {missing[2]} is taken from it; set both"
-    if first.startswith("Missing mandatory value: "):
-        key = first.removeprefix("Missing mandatory value: ")
-        return f"{key} is not set and has no default; give it as {key}=…"
-    if isinstance(error, OverrideParseException):
-        return (
-            f"cannot read the override {error.override}: {first}; an override is option=value, and "
-            "values with special characters need quotes: 'option=\"value\"'"
-        )
-    if isinstance(cause, OmegaConfBaseException):
-        return f"{first} ({str(cause).splitlines()[0]})"
-    # The rest of Hydra's texts are hints about its own syntax, some of them useful.
-    return "\n  ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-# What OmegaConf says of a value that the schema does not take, and what it should have been.
-_TYPES = {
-    "could not be converted to Integer": "a whole number",
-    "could not be converted to Float": "a number",
-    "is not a valid bool": "true or false",
-    "Cannot convert": "text",
-}
-
-
-def _merging(override: str, reason: str) -> str:
-    """An override that does not fit the schema."""
-    key = override.lstrip("+~").partition("=")[0]
-    if "does not support deletion" in reason:
-        return f"{key} cannot be taken out; set it instead, or leave {override} out"
-    unknown = re.match(r"Key '(\S+)' (?:is )?not in '(\w+)'", reason)
-    if unknown is not None:
-        if (hint := new_name(key)) is not None:
-            return f"{hint}."
-        names = [field.name for field in fields(SCHEMA[unknown[2]])]
-        return (
-            f"Key '{unknown[1]}' is not in '{unknown[2]}'.{did_you_mean(unknown[1], names)} "
-            f"Options: {', '.join(names)}."
-        )
-    for words, kind in _TYPES.items():
-        if words in reason:
-            return f"{override} must be {kind}."
-    return f"{override}: {reason.splitlines()[0]}"
-
-
-def _known_keys(config_name: str) -> list[str]:
-    """Every key of the default configuration, and its groups."""
-    from hydra import compose, initialize_config_dir
-
-    GlobalHydra.instance().clear()
-    groups = _groups()
-    try:
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = compose(config_name, _group_choices(groups))
-    except (HydraException, OmegaConfBaseException):
-        return groups
-    finally:
-        GlobalHydra.instance().clear()
-    return sorted({*groups, *_keys(config)})
-
-
-def _groups() -> list[str]:
-    return [entry.name for entry in CONF_DIR.iterdir() if entry.is_dir()]
-
-
-def _group_choices(groups: Iterable[str]) -> list[str]:
-    """The ``group=option`` words of the command line: they decide which keys there are."""
-    return [
-        word
-        for word in sys.argv[1:]
-        if word.partition("=")[0] in groups
-        and (CONF_DIR / word.partition("=")[0] / f"{word.partition('=')[2]}.yaml").is_file()
-    ]
-
-
-def _keys(config: DictConfig) -> list[str]:
-    plain = OmegaConf.to_container(config, resolve=False)
-    found: list[str] = []
-
-    def walk(node: Any, prefix: str) -> None:
-        if isinstance(node, Mapping):
-            for key, value in node.items():
-                name = f"{prefix}{key}"
-                found.append(name)
-                walk(value, f"{name}.")
-
-    walk(plain, "")
-    return found

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tngexp.common.configuration import CONF_DIR
+from tngexp.schema.store import register_config
 
 __all__ = ["commands_of_today"]
 
@@ -104,6 +105,7 @@ def _together(
 
 
 def _composed(words: Sequence[str]) -> DictConfig | None:
+    register_config()
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):

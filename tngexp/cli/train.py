@@ -16,19 +16,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from tngexp.cli.hydra_program import debugging, explain, guarded
-from tngexp.common.configuration import CONF_DIR, slug
+from tngexp.cli.hydra_program import EXPECTED, run_jobs, tell_error
+from tngexp.common.configuration import slug
 from tngexp.common.folders import shown_path
 from tngexp.errors import TngexpError
 from tngexp.runs.interrupt import Interrupted
 from tngexp.runs.summary import TrainResult, print_summary
-from tngexp.schema.store import register_config
 from tngexp.studies.sweep import (
     SweepFolder,
     compare_runs,
@@ -52,8 +49,7 @@ _NAME_LENGTH = 100
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code. ``argv`` (without the program) is for tests."""
-    register_config()
-    sys.argv[1:] = as_hydra_reads(sys.argv[1:] if argv is None else argv)
+    words = as_hydra_reads(sys.argv[1:] if argv is None else argv)
     SweepFolder.take()  # of an earlier call in this process
     process, since = os.getpid(), time.time()
     failures: list[str] = []
@@ -87,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
             if sweep:
                 raise KeyboardInterrupt from error  # the other jobs are not wanted either
             return float("nan")
-        except (TngexpError, OSError, OmegaConfBaseException) as error:
+        except EXPECTED as error:
             # Caught here, since Hydra would add a line of its own to the message.
             from tngexp.training.limit import TooComplexError
 
@@ -95,12 +91,9 @@ def main(argv: list[str] | None = None) -> int:
                 # A result, not a failure: the worst there is, which a search learns from.
                 print(f"{config.name}: {error}", file=sys.stderr)
                 return float("inf")
-            message = explain(error, "train")
-            # A launcher that runs jobs in processes of its own has to carry the exception home.
-            if message is None or debugging() or os.getpid() != process:
-                raise
-            print(f"error: {message}", file=sys.stderr)
-            failures.append(f"{config.name}: {message}")
+            if os.getpid() != process:
+                raise  # a launcher that runs jobs in processes of its own carries it home
+            failures.append(f"{config.name}: {tell_error(error, 'train')}")
             return float("nan")
         print_summary(result, str(config.name))
         if comparisons:
@@ -109,9 +102,7 @@ def main(argv: list[str] | None = None) -> int:
             show(comparisons[0], brief=True)
         return result.val_loss
 
-    job.__module__ = "tngexp.train"
-    entry = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(job)
-    code = guarded(entry, "train", __doc__)
+    code = run_jobs("train", job, __doc__, words)
     if interrupts:
         return interrupts[0].exit_code
     started = SweepFolder.take()
