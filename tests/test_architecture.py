@@ -89,12 +89,12 @@ LAYERS: list[dict[str, set[str]]] = [
         },
     },
     {  # the names that the README types
-        "compare": {"cli"},
-        "complexity": {"cli"},
+        "compare": {"cli", "evaluation"},
+        "complexity": {"cli", "evaluation"},
         "compress": {"cli"},
         "decompress": {"cli"},
-        "evaluate": {"cli"},
-        "screen": {"cli"},
+        "evaluate": {"cli", "evaluation"},
+        "screen": {"cli", "studies"},
         "train": {"cli"},
     },
 ]

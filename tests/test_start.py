@@ -52,6 +52,8 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> ImageCodec:
         ("tngexp.decompress", "--help"),
         ("tngexp.train", "--help"),
         ("tngexp.train", "--cfg", "job", "model=tng"),
+        *((f"tngexp.{name}", "--help") for name in ("compare", "complexity", "evaluate", "screen")),
+        ("tngexp.compare", "--cfg", "job", "runs=a.ckpt"),
     ],
     ids=" ".join,
 )

@@ -9,9 +9,8 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from tngexp.cli.hydra_program import run_program
-from tngexp.evaluation.compare import Comparison, compare, log_all, show
 
-__all__ = ["Comparison", "compare", "main"]
+__all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,6 +19,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _job(config: DictConfig) -> None:
+    # Imported here: measuring loads torch, which --help and --cfg do without.
+    from tngexp.evaluation.compare import compare, log_all, show
+
     comparison = compare(config)
     log_all(config, comparison)
     show(comparison)

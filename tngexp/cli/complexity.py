@@ -15,13 +15,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from tngexp.bitstream import ImageCodec
 from tngexp.cli.hydra_program import guarded, run_jobs
-from tngexp.evaluation.complexity import details, measure, table
-from tngexp.model.codec import Codec
-from tngexp.types import ConfigError
+from tngexp.errors import ConfigError
 
-__all__ = ["details", "main", "measure", "table"]
+__all__ = ["main"]
 
 _CHECKPOINT = "checkpoint="
 
@@ -34,7 +31,10 @@ def main(argv: list[str] | None = None) -> int:
         return guarded(lambda: _report_checkpoint(checkpoints, words), "train")
 
     def job(config: DictConfig) -> None:
-        # Imported here: the engine loads Lightning, which --help and --cfg do without.
+        # Imported here: these load torch and Lightning, which --help and --cfg do without.
+        from tngexp.bitstream import ImageCodec
+        from tngexp.evaluation.complexity import measure, table
+        from tngexp.model.codec import Codec
         from tngexp.training.engine import codec_config
 
         plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -60,6 +60,7 @@ def _report_checkpoint(checkpoints: list[str], words: list[str]) -> None:
             "checkpoint=PATH names a whole codec: it takes no other options, one at a time"
         )
     from tngexp.bitstream.codec_files import load
+    from tngexp.evaluation.complexity import measure, table
 
     path = checkpoints[0].removeprefix(_CHECKPOINT)
     print(table(measure(load(path)), path))

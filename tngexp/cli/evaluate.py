@@ -7,18 +7,18 @@ go to ``records.jsonl``; running again continues where the last run stopped.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from tngexp.cli.hydra_program import run_program
 from tngexp.common.terminal import console
-from tngexp.evaluation.evaluate import Evaluation, evaluate
-from tngexp.evaluation.summary import records_table
-from tngexp.metrics.curves import Curve
-from tngexp.metrics.records import ImageRecord
 
-__all__ = ["Evaluation", "evaluate", "main"]
+if TYPE_CHECKING:
+    from tngexp.metrics.curves import Curve
+    from tngexp.metrics.records import ImageRecord
+
+__all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +27,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _job(config: DictConfig) -> None:
+    # Imported here: measuring loads torch, which --help and --cfg do without.
+    from tngexp.evaluation.evaluate import evaluate
+    from tngexp.evaluation.summary import records_table
+
     records, curves = evaluate(config)
     _log(config, records, curves)
     console().print(records_table(records))

@@ -16,10 +16,8 @@ from tngexp.cli.hydra_program import run_program
 from tngexp.cli.screen_before import commands_of_today
 from tngexp.common.folders import shown_path
 from tngexp.common.terminal import console
-from tngexp.report.text import print_table
-from tngexp.studies.screen import Screening, log_screening, screen
 
-__all__ = ["Screening", "main", "screen"]
+__all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,6 +31,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _job(config: DictConfig) -> None:
+    # Imported here: the analysis loads torch, which --help and --cfg do without.
+    from tngexp.report.text import print_table
+    from tngexp.studies.screen import log_screening, screen
+
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     result = screen(plain)
     for note in result.notes:
