@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import lightning
 import pytest
 import torch
@@ -285,6 +286,12 @@ class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
 
+    def send_head(self) -> Any:  # of GET and HEAD
+        if not self.path.startswith("/private/"):
+            return super().send_head()
+        self.send_error(403)
+        return None
+
     def do_GET(self) -> None:
         type(self).asked[self.path] += 1
         if self.path.endswith(".tar") and self.asked[self.path] <= self.cuts:
@@ -311,9 +318,42 @@ def server(packed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-def test_a_url_gives_what_the_folder_gives(packed: Path, server: str):
-    local, remote = _batches(packed, 6), _batches(server + "/", 6)
+@pytest.fixture
+def memory(packed: Path) -> Iterator[str]:
+    """The shards in fsspec's memory, which stands for every store that has a package of its own."""
+    system = fsspec.filesystem("memory")
+    for path in packed.iterdir():
+        system.pipe(f"/bucket/{path.name}", path.read_bytes())
+    yield "memory://bucket"
+    system.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("place", ["server", "memory"])
+def test_a_url_gives_what_the_folder_gives(
+    packed: Path, place: str, workers: int, request: pytest.FixtureRequest
+):
+    url = request.getfixturevalue(place)
+    local = _batches(packed, 6, num_workers=workers)
+    remote = _batches(f"{url}/", 6, num_workers=workers)
     assert all(torch.equal(a, b) for a, b in zip(local, remote, strict=True))
+    names = [photo.name for photo in _module(url).photos.val]
+    assert names == [photo.name for photo in _module(packed).photos.val]
+
+
+def test_a_url_can_be_cached_on_disk(
+    packed: Path, memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(fsspec.config.conf, "filecache", {"cache_storage": str(tmp_path / "kept")})
+    local, cached = _batches(packed, 6), _batches(f"filecache::{memory}", 6)
+    assert all(torch.equal(a, b) for a, b in zip(local, cached, strict=True))
+    sizes = {path.stat().st_size for path in packed.glob("*.tar")}
+    assert sizes & {path.stat().st_size for path in (tmp_path / "kept").iterdir()}
+
+
+def test_a_local_folder_is_read_without_fsspec(packed: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards_read, "open_url", None)
+    assert len(_batches(packed, 2)) == 2
 
 
 def test_a_dropped_connection_is_taken_up_again(
@@ -330,13 +370,26 @@ def test_a_dropped_connection_is_taken_up_again(
         list(itertools.islice(module.train_dataloader(), TRAIN))
 
 
-def test_a_url_that_cannot_be_read_is_one_message(server: str):
-    with pytest.raises(DataError, match=r"gone/index\.json \(curl: not found or not allowed\)"):
-        _module(f"{server}/gone").setup("fit")
-    with pytest.raises(DataError, match=r"index\.json \(curl: cannot connect\)\. Fix: check the a"):
-        _module("http://127.0.0.1:9/x").setup("fit")
-    with pytest.raises(DataError, match=r"odd://host/index\.json"):
-        _module("odd://host").setup("fit")
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("SERVER/gone", r"cannot read http.*gone/index\.json \(not found\)\. Fix: check data\."),
+        ("SERVER/private", r"private/index\.json \(ClientResponseError: 403.*\)\. Fix: check data"),
+        ("http://127.0.0.1:9/x", r"index\.json \(ClientConnectorError: Cannot connect.*\)\. Fix: "),
+        ("memory://gone", r"cannot read memory://gone/index\.json \(not found\)\. Fix: check data"),
+        ("odd://host", r"data\.root: odd://host/index\.json .*not known: odd\)\. Fix: a folder,"),
+        ("s3://bucket/x", r"data\.root: reading s3://.*package s3fs\. Fix: pip install s3fs\."),
+        ("hf://datasets/a/b", r"reading hf://.*\. Fix: pip install huggingface_hub\."),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_one_message(
+    server: str, root: str, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    for package in ("s3fs", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, package, None)  # not installed
+    with pytest.raises(DataError, match=message) as caught:
+        _module(root.replace("SERVER", server)).setup("fit")
+    assert "\n" not in str(caught.value)
 
 
 def test_bad_input_is_one_message(copied: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from tngexp.common.atomic import replacing
 from tngexp.datasets.images import DataError
-from tngexp.datasets.shards.read import is_url, join, read_all
+from tngexp.datasets.shards.read import join, read_all
+from tngexp.datasets.shards.remote import is_url
 
 __all__ = ["INDEX", "Shard", "ShardIndex", "load_index"]
 

@@ -43,7 +43,7 @@ class ShardsDataModule(ImageDataModule):
     ``data=folder`` would hold out.
 
     Args:
-        root: folder or URL (http, https, s3, gs, …) with the shards and their index.
+        root: folder or URL (https, s3, hf, … of fsspec) with the shards and their index.
         val_folder: a folder of photos to validate on instead, or None.
         shuffle: images shuffled together within a worker; their encoded bytes are in memory.
         options: see LoaderOptions. ``cache_mib`` is of no use here.

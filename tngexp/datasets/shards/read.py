@@ -1,8 +1,7 @@
 """Bytes out of tar shards, local or remote, with the webdataset library.
 
-It opens URLs through command-line clients (curl for http and https, gsutil for gs) and walks a tar
-as a stream. Here are only s3, which it lacks, the counting that lets a reader start in the middle,
-and errors that name the shard.
+It walks a tar as a stream, which fsspec opens where it lies behind a URL. Here are only the
+counting that lets a reader start in the middle, and errors that name the shard.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import contextlib
 import hashlib
 import importlib
 import os
-import re
-import subprocess
 import tarfile
 import time
 import zlib
@@ -22,12 +19,12 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from tngexp.datasets.images import EXTENSIONS, DataError
+from tngexp.datasets.shards.remote import is_url, open_url
 from tngexp.types import ConfigError
 
 __all__ = [
     "Member",
     "is_image",
-    "is_url",
     "join",
     "name_hash",
     "read_all",
@@ -36,7 +33,6 @@ __all__ = [
 ]
 
 _ATTEMPTS = 3  # at a remote shard: a dropped connection must not end a long training
-_CURL = {6: "unknown host", 7: "cannot connect", 22: "not found or not allowed", 28: "timed out"}
 _FAILURES = (tarfile.TarError, OSError, EOFError, zlib.error)
 
 
@@ -57,11 +53,6 @@ def webdataset(module: str) -> Any:
         ) from error
 
 
-def is_url(root: str | os.PathLike[str]) -> bool:
-    """Whether ``root`` has a scheme, such as https or s3."""
-    return re.match(r"[a-z][a-z0-9+.-]+://", str(root)) is not None
-
-
 def is_image(name: str) -> bool:
     """Whether a member counts. Shards from elsewhere hold labels and captions as well."""
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
@@ -80,9 +71,7 @@ def _open_stream(place: str) -> Iterator[Any]:
         stream = _open(place)
         yield stream
     except _FAILURES as error:
-        # Where a client failed, its answer says more than the stream that ended.
-        reason = _reason(_client_error(stream) or error)
-        raise DataError(f"cannot read {place} ({reason}). Fix: {_fix(place)}.") from error
+        raise DataError(f"cannot read {place} ({_reason(error)}). Fix: {_fix(place)}.") from error
     finally:
         if stream is not None:
             # A client that is cut off in the middle may complain; nobody needs its answer.
@@ -94,8 +83,6 @@ def read_all(place: str) -> bytes:
     """The whole of a small file. Raises DataError."""
     with _open_stream(place) as stream:
         content: bytes = stream.read()
-        if error := _client_error(stream):
-            raise error
         return content
 
 
@@ -143,29 +130,7 @@ def name_hash(name: str) -> bytes:
 
 
 def _open(place: str) -> Any:
-    if not is_url(place):
-        return open(place, "rb")
-    gopen = webdataset("gopen")
-    if place.startswith("s3://") and "s3" not in gopen.gopen_schemes:
-        command = ["aws", "s3", "cp", "--quiet", place, "-"]
-        return gopen.Pipe(command, mode="rb", bufsize=8192, ignore_status=[141])
-    try:
-        return gopen.gopen(place, "rb")
-    except (ValueError, ImportError) as error:  # an unknown scheme; a client that is not installed
-        raise OSError(str(error)) from error
-
-
-def _client_error(stream: Any) -> OSError | None:
-    """What the command-line client behind a stream complains about, if it has ended."""
-    if (process := getattr(stream, "proc", None)) is not None:
-        try:
-            process.wait(timeout=1)
-            stream.check_status()
-        except OSError as error:
-            return error
-        except subprocess.TimeoutExpired:
-            pass
-    return None
+    return open_url(place) if is_url(place) else open(place, "rb")
 
 
 def _original(name: str) -> str:
@@ -174,14 +139,12 @@ def _original(name: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and (status := re.search(r"exit (-?\d+) \(read\)", str(error))):
-        code = int(status[1])
-        client = "curl" if "'curl'" in str(error) else "the client"
-        return f"{client}: {_CURL[code]}" if code in _CURL else f"{client} ended with {code}"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return str(error).partition(" @ <")[0]
+    return str(error).partition(" @ <")[0]  # webdataset appends the stream
 
 
 def _fix(place: str) -> str:
-    return "check the address, and that it can be reached" if is_url(place) else "copy it again"
+    if is_url(place):
+        return "check data.root, the folder of the shards and their index, and that it is reachable"
+    return "copy it again"
