@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tngexp.datasets.shards.index import Shard, ShardIndex, load_index
-from tngexp.datasets.shards.order import Lane, Stretch, stretches
+from tngexp.datasets.shards.order import ShardRange, WorkerShare, shard_ranges
 from tngexp.devices.allocator import keep_freed_memory
 from tngexp.evaluation.memory import PeakMemory
 
@@ -181,11 +181,11 @@ def print_shards(count: int, images: int) -> None:
         index.save(Path(folder))
         size = Path(folder, "index.json").stat().st_size
         read, (_, index) = timed(lambda: load_index(folder))
-    parts = [Stretch(k, 0, images) for k in range(count)]
-    lane = Lane(index.images, batch=32, rank=799, ranks=800, worker=7, workers=8)
+    parts = [ShardRange(k, 0, images) for k in range(count)]
+    worker = WorkerShare(index.images, batch=32, rank=799, ranks=800, worker=7, workers=8)
 
     def first_epoch() -> Any:
-        return stretches(parts, 0, 0, *lane.share(0))
+        return shard_ranges(parts, 0, 0, *worker.share(0))
 
     plan, found = timed(first_epoch)
     print(f"{count} shards, {index.images:.2e} images, index of {size / 2**20:.1f} MiB")

@@ -25,19 +25,19 @@ PROSE = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Bold.ttf", "STIXGenera
 MONOSPACED = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf")
 SYLLABLES = [start + end for start in "bcdfghjlmnprstvz" for end in ("a", "e", "i", "o", "u", "en")]
 
-Color = tuple[int, int, int]
+Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 class Theme(NamedTuple):
     """Colours of one picture."""
 
-    desk: Color
-    paper: Color
-    ink: Color
-    faint: Color
-    accent: Color
-    code: tuple[Color, ...]
+    desk: Colour
+    paper: Colour
+    ink: Colour
+    faint: Colour
+    accent: Colour
+    code: tuple[Colour, ...]
 
 
 class Screen:
@@ -117,8 +117,8 @@ class Screen:
             x = box[0] + 4 * size + indent * 2 * size
             while x < box[2] - 8 * size and self.random.random() < 0.8:
                 token = self.token()
-                color = self.random.choice((*self.theme.code, self.theme.ink, self.theme.ink))
-                self.draw.text((x, y), token, fill=color, font=font)
+                colour = self.random.choice((*self.theme.code, self.theme.ink, self.theme.ink))
+                self.draw.text((x, y), token, fill=colour, font=font)
                 x += int(self.draw.textlength(token + " ", font))
             indent = max(0, min(3, indent + self.random.choice([-1, 0, 0, 1])))
             number, y = number + 1, y + int(size * 1.35)
@@ -161,8 +161,8 @@ class Screen:
                 self.text((field[0] + 22, y + 5), self.words(2), 13)
             elif kind == 2:
                 self.draw.line((field[0], y + 12, field[2], y + 12), self.theme.faint, 4)
-                knob = self.random.randint(field[0], max(field[0], field[2] - 14))
-                self.draw.ellipse((knob, y + 5, knob + 14, y + 19), fill=self.theme.accent)
+                handle = self.random.randint(field[0], max(field[0], field[2] - 14))
+                self.draw.ellipse((handle, y + 5, handle + 14, y + 19), fill=self.theme.accent)
             else:
                 self.draw.rounded_rectangle(field, 3, outline=self.theme.faint, width=1)
                 self.text((field[0] + 6, y + 5), self.words(2), 13)
@@ -177,16 +177,16 @@ class Screen:
         count = self.random.randint(5, 14)
         step = max(1, (right - left) // count)
         bars = self.random.random() < 0.5
-        for color in self.theme.code[: self.random.randint(1, 3)]:
+        for colour in self.theme.code[: self.random.randint(1, 3)]:
             points = [
                 (left + i * step + step // 2, self.random.randint(top, bottom))
                 for i in range(count)
             ]
             if bars:
                 for x, y in points:
-                    self.draw.rectangle((x - step // 3, y, x + step // 3, bottom), fill=color)
+                    self.draw.rectangle((x - step // 3, y, x + step // 3, bottom), fill=colour)
                 break
-            self.draw.line(points, fill=color, width=self.random.choice([1, 2, 3]))
+            self.draw.line(points, fill=colour, width=self.random.choice([1, 2, 3]))
         self.draw.line((left, top, left, bottom, right, bottom), fill=self.theme.ink)
 
     def words(self, count: int) -> str:
@@ -195,8 +195,8 @@ class Screen:
             for _ in range(count)
         )
 
-    def text(self, at: tuple[int, int], text: str, size: int, color: Color | None = None) -> None:
-        self.draw.text(at, text, fill=color or self.theme.ink, font=self.font(self.prose, size))
+    def text(self, at: tuple[int, int], text: str, size: int, colour: Colour | None = None) -> None:
+        self.draw.text(at, text, fill=colour or self.theme.ink, font=self.font(self.prose, size))
 
     def font(self, name: str, size: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(FONTS / name, size)
@@ -205,17 +205,17 @@ class Screen:
 def _theme(source: random.Random) -> Theme:
     hue, dark = source.random(), source.random() < 0.4
 
-    def color(shift: float, lightness: float, saturation: float) -> Color:
+    def colour(shift: float, lightness: float, saturation: float) -> Colour:
         r, g, b = colorsys.hls_to_rgb((hue + shift) % 1, lightness, saturation)
         return round(255 * r), round(255 * g), round(255 * b)
 
-    code = tuple(color(s, 0.65 if dark else 0.35, 0.75) for s in (0.0, 0.2, 0.45, 0.7))
-    accent = color(0.1, 0.35, 0.6)
+    code = tuple(colour(s, 0.65 if dark else 0.35, 0.75) for s in (0.0, 0.2, 0.45, 0.7))
+    accent = colour(0.1, 0.35, 0.6)
     if dark:
-        ink, faint = color(0, 0.88, 0.1), color(0, 0.32, 0.1)
-        return Theme(color(0, 0.08, 0.3), color(0, 0.13, 0.15), ink, faint, accent, code)
-    ink, faint = color(0, 0.08, 0.2), color(0, 0.85, 0.2)
-    return Theme(color(0, 0.6, 0.3), color(0, 0.98, 0.4), ink, faint, accent, code)
+        ink, faint = colour(0, 0.88, 0.1), colour(0, 0.32, 0.1)
+        return Theme(colour(0, 0.08, 0.3), colour(0, 0.13, 0.15), ink, faint, accent, code)
+    ink, faint = colour(0, 0.08, 0.2), colour(0, 0.85, 0.2)
+    return Theme(colour(0, 0.6, 0.3), colour(0, 0.98, 0.4), ink, faint, accent, code)
 
 
 def main() -> None:

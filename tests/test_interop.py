@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 N, M = 16, 24
 
 
-def randomized(name: str) -> Any:
+def randomised(name: str) -> Any:
     """A CompressAI model with weights that make every term of the rate matter."""
     model = getattr(models, name)(N, M).eval()
     with torch.no_grad():
@@ -41,7 +41,7 @@ def total_bits(likelihoods: dict[str, torch.Tensor]) -> float:
 @pytest.mark.parametrize("name", ["FactorizedPrior", "MeanScaleHyperprior"])
 @torch.no_grad()
 def test_parallel_models_agree_with_forward(name: str) -> None:
-    model = randomized(name)
+    model = randomised(name)
     x = torch.rand(2, 3, 64, 128)
     theirs = model(x)
     ours = from_compressai(model.state_dict())(x)
@@ -53,7 +53,7 @@ def test_parallel_models_agree_with_forward(name: str) -> None:
 
 @torch.no_grad()
 def test_joint_model_agrees_with_what_compressai_codes() -> None:
-    model = randomized("JointAutoregressiveHierarchicalPriors")
+    model = randomised("JointAutoregressiveHierarchicalPriors")
     model.update()
     # A power of two makes CompressAI's tables' scales exact; its coder then changes nothing.
     x = torch.rand(1, 3, 64, 64)
@@ -75,7 +75,7 @@ def test_joint_model_agrees_with_what_compressai_codes() -> None:
 @torch.no_grad()
 def test_joint_model_agrees_with_forward_given_its_latent() -> None:
     """CompressAI's ``forward`` rounds y without μ: from that ŷ the parameters are the same."""
-    model = randomized("JointAutoregressiveHierarchicalPriors")
+    model = randomised("JointAutoregressiveHierarchicalPriors")
     x = torch.rand(1, 3, 64, 64)
     theirs = model(x)
     ours = from_compressai(model.state_dict())
@@ -125,7 +125,7 @@ def test_foreign_weights_are_refused() -> None:
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_weights_of_wrapped_models_are_taken(prefix: str) -> None:
-    state = randomized("FactorizedPrior").state_dict()
+    state = randomised("FactorizedPrior").state_dict()
     wrapped = from_compressai({f"{prefix}{name}": t for name, t in state.items()})
     plain = from_compressai(state)
     assert wrapped.fingerprint() == plain.fingerprint()
@@ -136,7 +136,7 @@ def test_weights_of_wrapped_models_are_taken(prefix: str) -> None:
     ["g_a.0.weight", "g_s.6.bias", "h_s.2.weight", "h_s.4.weight", "entropy_bottleneck.quantiles"],
 )
 def test_missing_weights_are_named(name: str, tmp_path: Path, capsys: Any) -> None:
-    state = randomized("MeanScaleHyperprior").state_dict()
+    state = randomised("MeanScaleHyperprior").state_dict()
     del state[name]
     torch.save(state, tmp_path / "in.pth")
     assert main([str(tmp_path / "in.pth"), str(tmp_path / "out.ckpt")]) == 2
@@ -149,7 +149,7 @@ def test_missing_weights_are_named(name: str, tmp_path: Path, capsys: Any) -> No
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 @pytest.mark.parametrize("name", ["g_s.0.weight", "entropy_bottleneck._matrix0", "h_a.0.bias"])
 def test_weights_that_are_no_numbers_are_refused(name: str, value: float) -> None:
-    state = randomized("MeanScaleHyperprior").state_dict()
+    state = randomised("MeanScaleHyperprior").state_dict()
     name = name if name in state else "entropy_bottleneck.matrices.0"
     state[name].view(-1)[0] = value
     with pytest.raises(InteropError, match=f"{name} holds NaN or infinity"):
@@ -172,14 +172,14 @@ def test_what_is_no_state_dict_is_refused(state: Any) -> None:
 
 
 def test_unexpected_weights_are_named() -> None:
-    state = randomized("FactorizedPrior").state_dict()
+    state = randomised("FactorizedPrior").state_dict()
     state["g_a.9.weight"] = torch.zeros(3)
     with pytest.raises(InteropError, match=r"unexpected g_a\.9\.weight"):
         from_compressai(state)
 
 
 def test_command_line_writes_a_loadable_checkpoint(tmp_path: Path, capsys: Any) -> None:
-    model = randomized("MeanScaleHyperprior")
+    model = randomised("MeanScaleHyperprior")
     torch.save({"state_dict": model.state_dict()}, tmp_path / "in.pth.tar")
     target = tmp_path / "out.ckpt"
     assert main([str(tmp_path / "in.pth.tar"), str(target)]) == 0

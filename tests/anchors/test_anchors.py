@@ -76,11 +76,11 @@ def test_grey_stays_grey_and_keeps_its_level(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(
-    "color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (90, 90, 90)]
+    "colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (90, 90, 90)]
 )
-def test_plain_colours_survive(name: str, color: tuple[int, int, int]) -> None:
+def test_plain_colours_survive(name: str, colour: tuple[int, int, int]) -> None:
     codec = anchor(name)
-    x = np.full((24, 24, 3), color, np.uint8)
+    x = np.full((24, 24, 3), colour, np.uint8)
     y = codec.decode(codec.encode(x, finest(codec)))
     assert np.abs(y.astype(int) - x).max() <= 5  # JPEG XL is worst at this
 

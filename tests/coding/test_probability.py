@@ -103,7 +103,7 @@ def test_tables_refuse_what_is_no_distribution(bad):
         ([0, 5, TOTAL - 1], [0, 3], [0]),  # does not add up
         ([1, 5, TOTAL], [0, 3], [0]),  # does not begin at 0
         ([0, 5, TOTAL], [0, 2], [0]),  # layout does not cover the data
-        ([0, TOTAL], [0, 2], [0]),  # no room for symbols
+        ([0, TOTAL], [0, 2], [0]),  # nothing left for symbols
         ([0, 5, TOTAL], [0, 3], [2**30]),  # offset out of bounds
     ],
 )

@@ -117,7 +117,7 @@ def test_each_epoch_visits_each_photo_once_and_any_step_can_be_resumed(
 
 @pytest.mark.parametrize("images", [1, 2, 23, 64])
 @pytest.mark.parametrize(("batch", "ranks", "workers"), [(1, 1, 1), (3, 2, 2), (4, 3, 5)])
-def test_lanes_divide_the_numbers_and_every_epoch(
+def test_workers_divide_the_numbers_and_every_epoch(
     images: int, batch: int, ranks: int, workers: int
 ):
     workers = [

@@ -164,7 +164,7 @@ def test_choices_change_pictures_and_labels(page, report) -> None:
 
     page.select_option("#side-a", label="Original")
     assert "96 × 64 pixels" in side(page, "a")
-    assert "of the original" in page.locator("#verdict").inner_text()
+    assert "of the original" in page.locator("#outcome").inner_text()
     page.select_option("#side-a", label="ours, MS-SSIM")
     pick(page, "target", "0.75")
     version = report.images[0].versions[3]
@@ -183,14 +183,14 @@ def test_a_poor_match_is_called_one(page) -> None:
     page.select_option("#side-b", index=2)  # has one point, at 0.27 bpp
     pick(page, "target", "0.75")
     assert "Poor match: 64 % below 0.75 bpp" in side(page, "b")
-    assert "bytes than A" in page.locator("#verdict").inner_text()
+    assert "bytes than A" in page.locator("#outcome").inner_text()
 
 
 def test_matching_by_ms_ssim_compares_bytes(page) -> None:
     pick(page, "match", "MS-SSIM")
     assert page.locator("#target-label").inner_text() == "Target MS-SSIM"
     assert page.locator("#target label").count() > 1
-    assert "B takes 50 % fewer bytes than A" in page.locator("#verdict").inner_text()
+    assert "B takes 50 % fewer bytes than A" in page.locator("#outcome").inner_text()
 
 
 def test_the_divider_moves_by_keyboard_and_mouse(page) -> None:

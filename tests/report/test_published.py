@@ -59,7 +59,7 @@ def test_one_metric_is_enough(tmp_path) -> None:
     assert curve.points[0].psnr_db is None
 
 
-def test_ms_ssim_in_decibels_is_recognized(tmp_path) -> None:
+def test_ms_ssim_in_decibels_is_recognised(tmp_path) -> None:
     results = {"bpp": [0.2, 0.4], "ms-ssim-rgb": [10.0, 20.0]}
     curve = read_published(write(tmp_path, {"results": results}))
     assert [p.ms_ssim for p in curve.points] == pytest.approx([0.9, 0.99])

@@ -1,6 +1,6 @@
 """Video codecs on a single frame: HEVC and VVC intra, and x265 in BPG's place.
 
-Colours are converted here, not by ffmpeg (see :mod:`tngexp.anchors.color`), and the streams do not
+Colours are converted here, not by ffmpeg (see :mod:`tngexp.anchors.colour`), and the streams do not
 state them: what reads a file back is this module. A stream holds a sequence of NAL units and
 nothing else: no container, and no message with the encoder's name and options.
 
@@ -18,7 +18,7 @@ from typing import final
 import numpy as np
 
 from tngexp.anchors.base import Anchor, AnchorError, Pixels, QualityParameter
-from tngexp.anchors.color import Planes, from_planes, pad_to, to_planes
+from tngexp.anchors.colour import Planes, from_planes, pad_to, to_planes
 from tngexp.anchors.ffmpeg import ffmpeg_path, ffmpeg_version, missing_encoder, run_ffmpeg
 
 __all__ = ["BPG_QP", "IntraAnchor", "hevc", "vvc", "x265_for_bpg"]

@@ -40,7 +40,7 @@ def depthwise(x: Doubles, weight: Doubles, bias: Doubles, out: Doubles) -> Int:
                 tap, shift = weight[c, i, j], j - left
                 left_end, right_end = max(0, -shift), min(out.shape[2], width - shift)
                 for r in range(max(0, above - i), min(out.shape[1], height + above - i)):
-                    # Unsigned indices need no test for negative ones, which stops vectorization.
+                    # Unsigned indices need no test for negative ones, which stops vectorisation.
                     source, target = np.uintp(r + i - above), np.uintp(r)
                     for s in range(left_end, right_end):
                         column = np.uintp(s + shift)

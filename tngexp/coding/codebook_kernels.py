@@ -72,7 +72,7 @@ def codebook_cdfs(
     """Write the CDF of each group over the codewords to ``cdf``; return OK or BAD_PARAMETER.
 
     ``codebook`` is (g, L), and g rows of the parameters belong to a group. ``cdf`` has L + 3
-    entries per group, ``weights`` is room for L numbers.
+    entries per group, ``weights`` takes L numbers.
     """
     dimensions, size = codebook.shape
     events = size + 2  # "below" and "above" have the floor alone
@@ -101,7 +101,7 @@ def codebook_cdfs(
         cdf[begin] = 0
         below = np.int64(0)
         for j in range(events - 1):
-            # ⌊2**28 below / total⌋ in two steps, as 2**20 weights of 2**24 leave no room for one
+            # ⌊2**28 below / total⌋ in two steps, since 2**20 weights of 2**24 would overflow in one
             high = (below << _HALF_SHIFT) // total
             rest = (below << _HALF_SHIFT) - high * total
             share = (high << _HALF_SHIFT) + (rest << _HALF_SHIFT) // total

@@ -140,7 +140,7 @@ class Encoder:
             starts = np.empty(capacity, np.uint32)
             freqs = np.empty(capacity, np.uint32)
             count = kernel(symbols, *args, starts, freqs)
-            if count != self._kernels.NO_ROOM:
+            if count != self._kernels.NO_CAPACITY:
                 break
         raise_for(self._kernels, count)
         self._chunks.append((starts[:count], freqs[:count]))

@@ -38,7 +38,7 @@ __all__ = [
     "BAD_ESCAPE",
     "BAD_PARAMETER",
     "BAD_SYMBOL",
-    "NO_ROOM",
+    "NO_CAPACITY",
     "OK",
     "UNDERRUN",
     "cumulative",
@@ -49,7 +49,7 @@ __all__ = [
     "table_intervals",
 ]
 
-OK, NO_ROOM, UNDERRUN, BAD_ESCAPE, BAD_PARAMETER, BAD_SYMBOL = 0, -1, -2, -3, -4, -5
+OK, NO_CAPACITY, UNDERRUN, BAD_ESCAPE, BAD_PARAMETER, BAD_SYMBOL = 0, -1, -2, -3, -4, -5
 
 _TOTAL = 1 << PRECISION
 _STEP_BITS = PHI_STEPS.bit_length() - 1
@@ -197,9 +197,9 @@ def mixture_intervals(
     starts: UInt32s,
     freqs: UInt32s,
 ) -> Int:
-    """Write the intervals that code ``symbols``; return how many, NO_ROOM or BAD_…"""
+    """Write the intervals that code ``symbols``; return how many, NO_CAPACITY or BAD_…"""
     n = np.int64(0)
-    room = starts.size - 2  # an escaped symbol takes three
+    capacity = starts.size - 2  # an escaped symbol takes three
     for i in range(symbols.size):
         size, low = _window(i, scale, mean, weight, half_window, edges, zero)
         if size == 0:
@@ -212,8 +212,8 @@ def mixture_intervals(
                 return np.int64(BAD_SYMBOL)
         elif symbol < 0 or symbol >= size:
             return np.int64(BAD_SYMBOL)
-        if n >= room:
-            return np.int64(NO_ROOM)
+        if n >= capacity:
+            return np.int64(NO_CAPACITY)
         start = _start(j, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
         end = _start(j + 1, size, low, i, scale, mean, weight, inverse, nodes, edges, zero)
         starts[n] = start
@@ -237,7 +237,7 @@ def table_intervals(
 ) -> Int:
     """Like ``mixture_intervals`` for one static table per channel."""
     n = np.int64(0)
-    room = starts.size - 2
+    capacity = starts.size - 2
     for i in range(symbols.size):
         channel = np.int64(channels[i])
         if channel < 0 or channel >= offset.size:
@@ -246,8 +246,8 @@ def table_intervals(
         symbol = np.int64(symbols[i])
         if abs(symbol) > MAX_SYMBOL:
             return np.int64(BAD_SYMBOL)
-        if n >= room:
-            return np.int64(NO_ROOM)
+        if n >= capacity:
+            return np.int64(NO_CAPACITY)
         low = np.int64(offset[channel])
         j = min(max(symbol - low + 1, np.int64(0)), size - 1)
         starts[n] = cdf[first + j]

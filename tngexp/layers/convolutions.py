@@ -169,7 +169,7 @@ def init_weights(module: nn.Module, gain: float = math.sqrt(2)) -> None:
 
 
 class GDN(nn.Module):
-    """Generalized divisive normalization, or its inverse (Ballé et al. 2016, eq. 1; 2018).
+    """Generalised divisive normalisation, or its inverse (Ballé et al. 2016, eq. 1; 2018).
 
     y_i = x_i / √(β_i + Σ_j γ_ij x_j²), with a product instead of the quotient when ``inverse``.
 
@@ -205,11 +205,11 @@ class GDN(nn.Module):
         beta = lower_bound(self.beta, self._beta_bound).square() - self._OFFSET**2
         gamma = lower_bound(self.gamma, self._OFFSET).square() - self._OFFSET**2
         # A backward of its own, because memory traffic, not arithmetic, is what GDN costs.
-        result: Tensor = _Normalize.apply(x, beta, gamma, self.inverse)
+        result: Tensor = _Normalise.apply(x, beta, gamma, self.inverse)
         return result
 
 
-class _Normalize(torch.autograd.Function):
+class _Normalise(torch.autograd.Function):
     """x · p^∓½ with p = β + γ x², its backward in half the elementwise passes of autograd's.
 
     With n = p^∓½ and g the incoming gradient, ∂L/∂p = ∓½ g x n³ (GDN) or ½ g x / n (IGDN), which

@@ -140,7 +140,7 @@ def _figures(curves: Sequence[Curve], title: str) -> Iterator[tuple[str, Figure]
             axes = figure.subplots()
             _draw(axes, curves, metric, low)
             _heading(figure, title)
-            # Curves rise and flatten: below them, on the right, there is room for a few names.
+            # Curves rise and flatten: a few names fit below them, on the right.
             if len(curves) <= 8 and not low:
                 _legend(axes, curves, loc="lower right")
             else:
@@ -165,8 +165,8 @@ def _draw(axes: Axes, curves: Sequence[Curve], metric: str, low: bool) -> None:
     inside = [quality for rate, quality in measured if rate <= end]
     axes.set_xlim(0, end)
     if inside:
-        room = 0.04 * (max(inside) - min(inside)) + 0.1
-        axes.set_ylim(min(inside) - room, max(inside) + room)
+        margin = 0.04 * (max(inside) - min(inside)) + 0.1
+        axes.set_ylim(min(inside) - margin, max(inside) + margin)
 
 
 def _line(style: LineStyle, single: bool) -> dict[str, Any]:

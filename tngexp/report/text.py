@@ -39,14 +39,14 @@ def print_table(console: Console, table: Table) -> None:
     for column, heading, *texts in zip(table.columns, headings, *rows, strict=True):
         if column.numeric:
             # A heading may be as wide as the figures under it, or as its longest word.
-            room = max(map(cell_len, [*texts, *heading.split()]), default=0)
-            label = Text("\n".join(textwrap.wrap(heading, room)))
-            grid.add_column(label, justify="right", width=room, no_wrap=True)
+            needed = max(map(cell_len, [*texts, *heading.split()]), default=0)
+            label = Text("\n".join(textwrap.wrap(heading, needed)))
+            grid.add_column(label, justify="right", width=needed, no_wrap=True)
         else:
             words = [word for text in [heading, *texts] for word in text.split()]
-            room = min(max(map(cell_len, words), default=0), _WORDS)
-            grid.add_column(Text(heading), min_width=room, overflow="fold")
-        width += room + 2
+            needed = min(max(map(cell_len, words), default=0), _WORDS)
+            grid.add_column(Text(heading), min_width=needed, overflow="fold")
+        width += needed + 2
     for row in rows:
         grid.add_row(*map(Text, row))
     if width > console.width:

@@ -1,4 +1,4 @@
-"""What a finished sweep says of its variants: paired verdicts, a table and a plot."""
+"""What a finished sweep says of its variants: paired differences, a table and a plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tngexp.common.atomic import replacing
 from tngexp.common.folders import shown_path
 from tngexp.common.options import as_list
 from tngexp.report.table import Cell, Column, Table
-from tngexp.studies.screen_analysis import Curves, Verdict, curves_of, judge
+from tngexp.studies.screen_analysis import Curves, Difference, curves_of, judge
 from tngexp.studies.screen_checks import check_comparable
 from tngexp.studies.screen_plot import save_plot
 from tngexp.studies.screen_runs import NO_OVERRIDE, Variants, find_runs, sort_runs
@@ -25,7 +25,7 @@ class Screening(NamedTuple):
 
     base: str
     curves: dict[str, Curves]  # variant → its validation losses; the base first
-    verdicts: dict[str, Verdict | None]  # of the variants; None without a pair
+    differences: dict[str, Difference | None]  # of the variants; None without a pair
     table: Table
     plot: Path
     notes: list[str]  # runs that were left out, and why
@@ -60,13 +60,13 @@ def _screen(config: Mapping[str, Any], notes: list[str]) -> Screening:
         for name, of_variant in variants.runs.items()
     }
     base = finals[variants.base]
-    verdicts = {
+    differences = {
         name: judge(base, losses, confidence) if base.keys() & losses.keys() else None
         for name, losses in finals.items()
         if name != variants.base
     }
     notes += _unpaired(finals, variants.base, pair)
-    if not any(verdicts.values()):
+    if not any(differences.values()):
         raise ConfigError(
             f"no variant has a run with the same {pair} as one of the base, {variants.base}; train "
             f"both with the same values of {pair}, or choose another base=…"
@@ -75,19 +75,19 @@ def _screen(config: Mapping[str, Any], notes: list[str]) -> Screening:
         name: curves_of({value: run.curve for value, run in of_variant.items()})
         for name, of_variant in variants.runs.items()
     }
-    table = _table(variants, finals, verdicts, pair, confidence)
+    table = _table(variants, finals, differences, pair, confidence)
     out = Path(config["out"]).expanduser() if config["out"] else folders[0] / "screen"
     out.mkdir(parents=True, exist_ok=True)
     plot = out / "screen.png"
     labels = {name: f"{name} (base)" if name == variants.base else name for name in curves}
     save_plot({labels[name]: c for name, c in curves.items()}, plot, table.title, confidence)
-    result = Screening(variants.base, curves, verdicts, table, plot, notes)
+    result = Screening(variants.base, curves, differences, table, plot, notes)
     _save(out / "screen.json", result, variants, finals, pair, confidence)
     return result
 
 
 def log_screening(config: Mapping[str, Any], result: Screening) -> None:
-    """One W&B run for each variant in one group, and the verdicts."""
+    """One W&B run for each variant in one group, and the differences."""
     from tngexp.logs.rd_log import log_pictures, log_table, log_trace, run_logger
 
     out = result.plot.parent
@@ -130,7 +130,7 @@ def _unpaired(finals: Mapping[str, Mapping[str, float]], base: str, pair: str) -
 def _table(
     variants: Variants,
     finals: Mapping[str, Mapping[str, float]],
-    verdicts: Mapping[str, Verdict | None],
+    differences: Mapping[str, Difference | None],
     pair: str,
     confidence: float,
 ) -> Table:
@@ -139,14 +139,14 @@ def _table(
         mean = sum(finals[name].values()) / len(runs)
         seconds = sum(run.curve.seconds for run in runs.values())
         parameters = next(iter(runs.values())).curve.parameters
-        verdict = verdicts.get(name)
+        difference = differences.get(name)
         is_base = name == variants.base
-        said = "base" if is_base else "no pair" if verdict is None else str(verdict)
+        said = "base" if is_base else "no pair" if difference is None else str(difference)
         rows.append(
             (
                 Cell(name, name),
                 Cell(f"{mean:.4f}", mean),
-                Cell(said, verdict and verdict.change),
+                Cell(said, difference and difference.change),
                 Cell(f"{parameters / 1e6:.2f} M", parameters),
                 Cell(f"{seconds / 60:.1f}", seconds),
             )
@@ -183,9 +183,9 @@ def _save(
     confidence: float,
 ) -> None:
     def told(name: str) -> dict[str, Any]:
-        verdict, runs = result.verdicts.get(name), variants.runs[name]
+        difference, runs = result.differences.get(name), variants.runs[name]
         return {
-            **(verdict._asdict() if verdict is not None else {}),
+            **(difference._asdict() if difference is not None else {}),
             "losses": finals[name],
             "steps": result.curves[name].steps,
             "curves": result.curves[name].losses,
@@ -198,7 +198,7 @@ def _save(
         "pair": pair,
         "confidence": confidence,
         "base": {"name": result.base, **told(result.base)},
-        "variants": {name: told(name) for name in result.verdicts},
+        "variants": {name: told(name) for name in result.differences},
         "left_out": result.notes,
     }
     with replacing(path) as temporary:

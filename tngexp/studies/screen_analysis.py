@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from tngexp.runs.learning_curve import LearningCurve
 
-__all__ = ["Curves", "Verdict", "band", "curves_of", "judge"]
+__all__ = ["Curves", "Difference", "band", "curves_of", "judge"]
 
 
 class Curves(NamedTuple):
@@ -19,8 +19,8 @@ class Curves(NamedTuple):
     losses: dict[str, list[float]]  # value of the pairing option → one loss a step
 
 
-class Verdict(NamedTuple):
-    """How a variant's final RD loss compares with the base's."""
+class Difference(NamedTuple):
+    """Of a variant's final RD loss from the base's, with what may be said of it."""
 
     change: float  # mean relative difference of the loss; negative is better
     half_width: float | None  # of its confidence interval; None with fewer than two pairs
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 
 def judge(
     base: Mapping[str, float], variant: Mapping[str, float], confidence: float = 0.95
-) -> Verdict:
+) -> Difference:
     """Compare final losses, pair by pair.
 
     Two runs of a seed see the same crops in the same order, so what the seed does to both cancels
@@ -55,10 +55,10 @@ def judge(
     changes = [variant[key] / base[key] - 1 for key in pairs]
     mean, half_width = band(changes, confidence)
     if half_width is None:
-        return Verdict(mean, None, len(pairs), "one pair")
+        return Difference(mean, None, len(pairs), "one pair")
     if abs(mean) <= half_width:
-        return Verdict(mean, half_width, len(pairs), "undecided")
-    return Verdict(mean, half_width, len(pairs), "better" if mean < 0 else "worse")
+        return Difference(mean, half_width, len(pairs), "undecided")
+    return Difference(mean, half_width, len(pairs), "better" if mean < 0 else "worse")
 
 
 def curves_of(runs: Mapping[str, LearningCurve]) -> Curves:

@@ -79,7 +79,7 @@ def _nothing(folders: Sequence[Path], unfinished: str | None) -> str:
     if any(path for name in _EARLIER for folder in folders for path in folder.rglob(name)):
         return (
             f"{where} holds a screening of an earlier version, which this one cannot continue. Its "
-            "verdicts stay in screen.json and screen.png there; to compare further, train its runs "
+            "findings stay in screen.json and screen.png there; to compare further, train its runs "
             "anew: python -m tngexp.train -m experiment=screen seed=0,1,2 …"
         )
     return (

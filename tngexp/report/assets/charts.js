@@ -115,11 +115,11 @@ function createCharts(data, styles) {
     const last = state.low ? LOW_RATE_END : Math.max(...rates) * (state.log ? 1.15 : 1.04);
     const inside = points.filter((p) => p.x <= last).map((p) => p.y);
     const heights = inside.length ? inside : points.map((p) => p.y);
-    const room = 0.05 * (Math.max(...heights) - Math.min(...heights)) + 0.1;
+    const margin = 0.05 * (Math.max(...heights) - Math.min(...heights)) + 0.1;
     const x = [first, Math.max(last, first * 1.5)];
     return {
       x: state.log ? x.map(Math.log10) : x,
-      y: [Math.min(...heights) - room, Math.max(...heights) + room],
+      y: [Math.min(...heights) - margin, Math.max(...heights) + margin],
     };
   }
 

@@ -10,11 +10,11 @@ function createStage(stage, divider, onZoom) {
 
   const fitScale = () => Math.min(1, stage.clientWidth / size.width, stage.clientHeight / size.height);
   const scale = () => (state.zoom === "fit" ? fitScale() : state.zoom);
-  const room = () => ({
+  const hidden = () => ({
     x: Math.max(0, size.width * scale() - stage.clientWidth),
     y: Math.max(0, size.height * scale() - stage.clientHeight),
   });
-  const canPan = () => room().x > 0.5 || room().y > 0.5;
+  const canPan = () => hidden().x > 0.5 || hidden().y > 0.5;
 
   function place() {
     const s = scale();
@@ -45,7 +45,7 @@ function createStage(stage, divider, onZoom) {
     stage.classList.toggle("pannable", canPan());
   }
 
-  // As tall as the picture at full width, if the window has that much room.
+  // As tall as the picture at full width, if it fits into the window.
   function resize() {
     const fitted = Math.min(1, stage.clientWidth / size.width) * size.height;
     stage.style.height = `${Math.round(Math.max(220, Math.min(fitted, 0.88 * innerHeight)))}px`;

@@ -123,7 +123,7 @@ function createViewer(images, curves) {
     }
     stage.show(image.width, image.height, pictures);
     byId("stage").setAttribute("aria-label", `${image.name}: A ${label(state.a)}, B ${label(state.b)}`);
-    byId("verdict").textContent = verdict(shown);
+    byId("outcome").textContent = outcome(shown);
   }
 
   function describe(side, key, version) {
@@ -147,7 +147,7 @@ function createViewer(images, curves) {
     return [name, list, element("p", { className: "poor", textContent: poor })];
   }
 
-  function verdict({ a, b }) {
+  function outcome({ a, b }) {
     if (!a || !b) {
       const only = a ?? b;
       if (!only) return "";

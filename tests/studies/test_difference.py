@@ -15,27 +15,27 @@ from tngexp.types import ConfigError
 
 def test_what_a_seed_does_to_both_cancels() -> None:
     base = {"0": 1.0, "1": 5.0, "2": 40.0}
-    verdict = judge(base, {seed: 0.98 * loss for seed, loss in base.items()})
-    assert verdict.change == pytest.approx(-0.02)
-    assert verdict.half_width == pytest.approx(0, abs=1e-12)
-    assert verdict.word == "better"
+    difference = judge(base, {seed: 0.98 * loss for seed, loss in base.items()})
+    assert difference.change == pytest.approx(-0.02)
+    assert difference.half_width == pytest.approx(0, abs=1e-12)
+    assert difference.word == "better"
 
 
 def test_the_interval_is_student_s() -> None:
     changes = np.array([-0.03, -0.01, 0.02, -0.015])
     base = dict.fromkeys("0123", 2.0)
-    verdict = judge(base, {str(k): 2.0 * (1 + change) for k, change in enumerate(changes)}, 0.9)
+    difference = judge(base, {str(k): 2.0 * (1 + change) for k, change in enumerate(changes)}, 0.9)
     low, high = stats.t.interval(0.9, 3, changes.mean(), stats.sem(changes))
-    assert verdict.change == pytest.approx(changes.mean())
-    assert verdict.half_width == pytest.approx((high - low) / 2)
-    assert verdict.word == "undecided"  # the interval holds zero
+    assert difference.change == pytest.approx(changes.mean())
+    assert difference.half_width == pytest.approx((high - low) / 2)
+    assert difference.word == "undecided"  # the interval holds zero
     assert judge(base, dict.fromkeys("0123", 2.2)).word == "worse"
 
 
 def test_one_pair_makes_no_statement() -> None:
-    verdict = judge({"0": 1.0, "1": 1.0}, {"0": 0.5})
-    assert (verdict.pairs, verdict.half_width, verdict.word) == (1, None, "one pair")
-    assert "no statement" in str(verdict)
+    difference = judge({"0": 1.0, "1": 1.0}, {"0": 0.5})
+    assert (difference.pairs, difference.half_width, difference.word) == (1, None, "one pair")
+    assert "no statement" in str(difference)
     with pytest.raises(ValueError, match="no pair in common"):
         judge({"0": 1.0}, {"1": 1.0})
 

@@ -3,21 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tngexp.anchors.color import from_planes, pad_to, to_planes
+from tngexp.anchors.colour import from_planes, pad_to, to_planes
 
 CORNERS = np.array(
     [[(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)]], np.uint8
 )  # (1, 8, 3)
 
 
-def colors(count: int = 4000) -> np.ndarray:
+def colours(count: int = 4000) -> np.ndarray:
     random = np.random.default_rng(1).integers(0, 256, (1, count, 3), np.uint8)
     return np.concatenate([CORNERS, random], axis=1)
 
 
 @pytest.mark.parametrize("bits", [8, 10])
 def test_planes_agree_with_the_jfif_equations(bits: int) -> None:
-    x = colors()
+    x = colours()
     r, g, b = x.astype(np.float64)[0].T
     scale, middle, peak = (2**bits - 1) / 255, 2 ** (bits - 1), 2**bits - 1
     expected = [
@@ -45,16 +45,16 @@ def test_primary_colours_have_the_known_values() -> None:
 
 def test_ten_bits_lose_nothing_and_eight_bits_one_level() -> None:
     # With rounding errors of ½ a step in Y, Cb, Cr: (½ + ½·1.772)·255/peak, in levels of blue.
-    x = colors()
+    x = colours()
     assert np.array_equal(from_planes(to_planes(x, 10, False), 10), x)
     assert np.abs(from_planes(to_planes(x, 8, False), 8).astype(int) - x).max() == 1
 
 
 @pytest.mark.parametrize(
-    "color", [(0, 0, 0), (255, 255, 255), (77, 77, 77), (255, 0, 0), (3, 90, 200)]
+    "colour", [(0, 0, 0), (255, 255, 255), (77, 77, 77), (255, 0, 0), (3, 90, 200)]
 )
-def test_plain_colours_survive_halved_chroma(color: tuple[int, int, int]) -> None:
-    x = np.full((6, 10, 3), color, np.uint8)
+def test_plain_colours_survive_halved_chroma(colour: tuple[int, int, int]) -> None:
+    x = np.full((6, 10, 3), colour, np.uint8)
     planes = to_planes(x, 10, halve_chroma=True)
     assert [plane.shape for plane in planes] == [(6, 10), (3, 5), (3, 5)]
     assert np.array_equal(from_planes(planes, 10), x)
