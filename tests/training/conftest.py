@@ -1,7 +1,8 @@
-"""A small run in this process, and the configuration it starts from."""
+"""A small run or sweep in this process, and the configuration it starts from."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+import tngexp.cli.train
+import tngexp.evaluation.compare
 from tngexp.cli.train import main
 from tngexp.common.configuration import CONF_DIR
 from tngexp.schema.store import register_config
 from tngexp.training.train import TrainResult, train
+from tngexp.types import ConfigError
 
 TINY = [
     "model=hyperprior",
@@ -111,3 +115,53 @@ def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., T
         return train(config, stop)
 
     return run
+
+
+@pytest.fixture
+def sweep(
+    tiny: list[str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., tuple[int, str, str]]:
+    """A sweep of the command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TNGEXP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+
+    def sweep(*words: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        given = {word.partition("=")[0] for word in words}
+        kept = [word for word in tiny if word.partition("=")[0] not in given]
+        code = main(["hydra/job_logging=none", "hydra/hydra_logging=none", *kept, *words])
+        streams = capfd.readouterr()
+        return code, streams.out, streams.err
+
+    return sweep
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The configuration of each run that is really trained."""
+    runs: list[dict[str, Any]] = []
+    train = tngexp.cli.train.train
+
+    def spy(config: Any, *args: Any, **kwargs: Any) -> Any:
+        runs.append(json.loads(json.dumps(dict(config))))
+        return train(config, *args, **kwargs)
+
+    monkeypatch.setattr(tngexp.cli.train, "train", spy)
+    return runs
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The runs of each comparison, which is not made."""
+    runs: list[Any] = []
+
+    def compare(config: Any) -> None:
+        runs.append((config["runs"], config["out"]))
+        raise ConfigError("not measured")
+
+    monkeypatch.setattr(tngexp.evaluation.compare, "compare", compare)
+    return runs
