@@ -56,6 +56,7 @@ LAYERS: list[dict[str, set[str]]] = [
             *("model", "pixels", "priors", "quantizers", "rate", "transforms"),
             *("types",),
         },
+        "hybrid": {"errors"},
     },
     {  # libraries on top of it
         "__init__": {"bitstream", "model"},

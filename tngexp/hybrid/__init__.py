@@ -1,0 +1,1 @@
+"""Standard image files that a network restores: what it is told of them."""
