@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tngexp.hybrid.formats.base import Format, Origin, UnknownOriginError
+from tngexp.hybrid.formats.bpg import BPG
+from tngexp.hybrid.formats.hevc import HEVC
 from tngexp.hybrid.formats.jpeg import JPEG
 from tngexp.hybrid.formats.webp import WEBP
 
 __all__ = ["Origin", "UnknownOriginError", "find_format", "read_origin"]
 
-_FORMATS = (JPEG, WEBP)
+_FORMATS = (JPEG, WEBP, BPG, HEVC)
 
 # What people are likely to try as well, by first bytes.
 _OTHERS = (

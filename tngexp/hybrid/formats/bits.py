@@ -43,6 +43,12 @@ class BitReader:
         self._position += bits
         return (window >> (8 * end - self._position)) & ((1 << bits) - 1)
 
+    def take(self, length: int) -> bytes:
+        """``length`` bytes, from the beginning of a byte on."""
+        taken = cut(self._data, self._position // 8, length, self._what)
+        self._position += 8 * length
+        return taken
+
     def flag(self) -> bool:
         """One bit."""
         return self.u(1) == 1
