@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tngexp.hybrid.formats.avif import AVIF
 from tngexp.hybrid.formats.base import Format, Origin, UnknownOriginError
 from tngexp.hybrid.formats.bpg import BPG
 from tngexp.hybrid.formats.hevc import HEVC
@@ -10,7 +11,7 @@ from tngexp.hybrid.formats.webp import WEBP
 
 __all__ = ["Origin", "UnknownOriginError", "find_format", "read_origin"]
 
-_FORMATS = (JPEG, WEBP, BPG, HEVC)
+_FORMATS = (JPEG, WEBP, AVIF, BPG, HEVC)
 
 # What people are likely to try as well, by first bytes.
 _OTHERS = (
@@ -19,8 +20,8 @@ _OTHERS = (
     (b"BM", "a BMP image, which tells no quantizer step"),
     (b"II*\0", "a TIFF image, which tells no quantizer step"),
     (b"MM\0*", "a TIFF image, which tells no quantizer step"),
-    (b"\xff\x0a", "a JPEG XL image, whose quantizer steps are coded too deeply to be read"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image, whose quantizer steps are coded too deeply to be read"),
+    (b"\xff\x0a", "a JPEG XL image, whose quantizer cannot be read yet"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image, whose quantizer cannot be read yet"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image, which has a quantizer step for each subband"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000 image, which has a quantizer step for each subband"),
 )
@@ -49,5 +50,7 @@ def _describe(data: bytes) -> str:
     for start, description in _OTHERS:
         if data.startswith(start):
             return description
+    if data[4:8] == b"ftyp":
+        return "a HEIC image or a video, whose quantizer cannot be read yet"
     names = [kind.name for kind in _FORMATS]
     return f"not a file of a known kind ({', '.join(names[:-1])} or {names[-1]})"

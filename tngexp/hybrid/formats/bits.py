@@ -49,6 +49,10 @@ class BitReader:
         self._position += 8 * length
         return taken
 
+    def skip(self, bits: int) -> None:
+        """Passes over ``bits``, without an error if there are fewer until something is read."""
+        self._position += bits
+
     def flag(self) -> bool:
         """One bit."""
         return self.u(1) == 1
