@@ -270,7 +270,7 @@ def _quantizer(reader: BitReader, sequence: _Sequence) -> Origin:
         )
     ]
     scale = _SCALE * 2.0 ** (8 - sequence.depth)
-    chroma_step = geometric_mean(steps[1:] or steps)
+    chroma_step = geometric_mean(steps[1:]) if ac_deltas else steps[0]
     return Origin("avif", scale * steps[0], scale * chroma_step, sequence.subsampled)
 
 
