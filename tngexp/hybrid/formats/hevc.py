@@ -50,9 +50,15 @@ class Unit(NamedTuple):
 
 
 def matches(data: bytes) -> bool:
-    """A start code and the header of a unit that may come first."""
-    header = data.lstrip(b"\0")[1:3] if data[:3] in (START_CODE, b"\0\0\0") else b""
-    return len(header) == 2 and header[1] == 1 and header[0] >> 1 in (_VPS, _SPS, _AUD, _SEI)
+    """A start code of three or four bytes and the header of a unit that may come first."""
+    start, one, header = data[:6].partition(b"\1")
+    return (
+        one == b"\1"
+        and start in (b"\0\0", b"\0\0\0")
+        and len(header) >= 2
+        and header[0] >> 1 in (_VPS, _SPS, _AUD, _SEI)
+        and header[1] == 1
+    )
 
 
 def read_origin(data: bytes) -> Origin:
@@ -80,7 +86,7 @@ def write_field(data: bytes, content: bytes) -> bytes:
     while behind and _type(keep[behind - 1][0].content) == _APPLICATION:
         behind -= 1
     field = START_CODE + _FIELD + content + _STOP
-    begin = data[: units[0].start]  # zeros
+    begin = data[: units[0].start]  # a zero, or none
     chunks = [part for _, part in keep]
     return b"".join([begin, *chunks[:behind], field, *chunks[behind:]])
 
