@@ -51,6 +51,10 @@ def bpg(extension: bytes | None = None, alpha: bool = False) -> bytes:
     stream = encoded(x265_for_bpg)
     first = b"\0\0\1\x44\1"  # the picture parameter set
     units = stream[stream.index(first) + 3 :]
+    if alpha:  # coarser units of layer 1 before each of layer 0
+        coarse = x265_for_bpg().encode(X, 50)
+        other = coarse[coarse.index(first) + 3 :].replace(b"\0\0\1\x28\1", b"\0\0\1\x28\x09")
+        units = b"\x44\x09" + other[2:] + b"\0\0\1" + units
     # Blocks of 8 to 64, transforms of 4 to 32, one level of depth less, SAO, strong smoothing.
     bits = "1" + "00100" + "1" + "00100" + "011" + "1" + "0" + "1" + "0"
     header = int(bits.ljust(24, "0"), 2).to_bytes(3, "big")

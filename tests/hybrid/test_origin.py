@@ -266,6 +266,51 @@ def test_avif_with_alpha_tells_of_the_colours() -> None:
     assert read_origin(saved(image, "AVIF", quality=60)) == opaque
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(1, 0), (2, 1), (0, 2)])
+def test_tiles_of_avif_do_not_hide_the_quantizer(columns: int, rows: int) -> None:
+    image = Image.fromarray(np.tile(X, (5, 4, 1)))  # six by six superblocks of 64 pixels
+    one = read_origin(saved(image, "AVIF", quality=50, speed=8, autotiling=False))
+    options = {"autotiling": False, "tile_cols": columns, "tile_rows": rows}
+    assert read_origin(saved(image, "AVIF", quality=50, speed=8, **options)) == one
+
+
+def box(name: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_grid_tells_of_its_first_tile(long: bool) -> None:
+    """Item 2 is a grid of item 1, whose bytes are within the box of metadata."""
+    simple = encoded(avif, 45)
+    coded = simple[simple.index(b"mdat") + 4 :]
+
+    def number(item: int) -> bytes:
+        return item.to_bytes(4 if long else 2, "big")
+
+    versions = [
+        bytes([version, 0, 0, 0]) for version in ((1, 2, 1, 3, 1) if long else (0, 1, 0, 2, 0))
+    ]
+    kinds = [
+        box(b"infe", versions[3], number(item), b"\0\0", kind, b"\0")
+        for item, kind in ((1, b"av01"), (2, b"grid"))
+    ]
+    extent = b"\0\1\0\0\0\4" + (len(coded)).to_bytes(4, "big")  # from the fifth byte on
+    meta = [
+        box(b"pitm", versions[0], number(2)),
+        box(
+            *(b"iloc", versions[1], b"\x44\0", number(2)),
+            *(number(2), b"\0\1", b"\0\0", b"\0\1" + bytes(8)),
+            *(number(1), b"\0\1", b"\0\0", extent),
+        ),
+        box(b"iinf", versions[2], number(2), *kinds),
+        box(b"iref", versions[4], box(b"dimg", number(2), b"\0\1", number(1))),
+        box(b"idat", b"grid", coded),
+    ]
+    grid = box(b"ftyp", b"avif\0\0\0\0avifmif1") + box(b"meta", bytes(4), *meta)
+    assert read_origin(grid) == read_origin(simple)
+
+
 def test_a_matrix_makes_steps_larger_but_not_those_of_the_finest() -> None:
     """A quality has one quantizer index by libavif; tunings differ in matrices and deltas."""
     flat = saved(Image.fromarray(NOISE), "AVIF", quality=60, advanced={"enable-qm": "0"})
