@@ -274,6 +274,36 @@ def test_tiles_of_avif_do_not_hide_the_quantizer(columns: int, rows: int) -> Non
     assert read_origin(saved(image, "AVIF", quality=50, speed=8, **options)) == one
 
 
+def test_screen_content_is_read_as_photos_are() -> None:
+    """Its tools add fields to the header, before the quantizer."""
+    image = Image.fromarray(X)
+    options: dict[str, Any] = {"quality": 50, "speed": 8}
+    photo = read_origin(saved(image, "AVIF", **options, advanced={"enable-qm": "0"}))
+    screen = {"enable-qm": "0", "tune-content": "screen"}
+    assert read_origin(saved(image, "AVIF", **options, advanced=screen)) == photo
+
+
+def with_aom(path: Path, *options: str) -> bytes:
+    """The picture as an AVIF file by ffmpeg; skips the test where it is absent."""
+    if line := missing_encoder("libaom-av1"):
+        pytest.skip(line)
+    arguments = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "97x70", "-i", "pipe:0"]
+    arguments += ["-frames:v", "1", "-c:v", "libaom-av1", "-crf", "30", "-cpu-used", "6"]
+    command = [str(ffmpeg_path()), "-loglevel", "error", *arguments, *options, "-f", "avif"]
+    # The container wants to be written to a file.
+    subprocess.run([*command, "-y", str(path)], input=X.tobytes(), check=True, timeout=100)
+    return path.read_bytes()
+
+
+def test_where_chroma_is_sampled_does_not_matter(tmp_path: Path) -> None:
+    half = ("-pix_fmt", "yuv420p")
+    unknown = with_aom(tmp_path / "a.avif", *half)
+    position = ("-bsf:v", "av1_metadata=chroma_sample_position=colocated")
+    known = with_aom(tmp_path / "b.avif", *half, *position)
+    assert known != unknown
+    assert read_origin(known) == read_origin(unknown)
+
+
 def box(name: bytes, *parts: bytes) -> bytes:
     content = b"".join(parts)
     return (8 + len(content)).to_bytes(4, "big") + name + content
@@ -323,22 +353,14 @@ def test_a_matrix_makes_steps_larger_but_not_those_of_the_finest() -> None:
     assert read_origin(weighted).luma_step / read_origin(flat).luma_step == pytest.approx(2.12)
 
 
-@pytest.mark.parametrize(("pixels", "depth"), [("yuv420p10le", 10), ("yuv444p12le", 12)])
-def test_deep_avif_has_the_steps_of_8_bits(pixels: str, depth: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv444p12le"])
+def test_deep_avif_has_the_steps_of_8_bits(pixels: str, tmp_path: Path) -> None:
     """The encoder's CRF stands for nearly the same step at each depth."""
-    if line := missing_encoder("libaom-av1"):
-        pytest.skip(line)
-    origins = []
-    for name, options in (("deep", ["-pix_fmt", pixels]), ("flat", ["-pix_fmt", "yuv420p"])):
-        path = tmp_path / f"{name}.avif"  # the container wants to be written to a file
-        arguments = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "97x70", "-i", "pipe:0"]
-        arguments += ["-frames:v", "1", *options, "-c:v", "libaom-av1", "-crf", "30"]
-        arguments += ["-cpu-used", "6", "-f", "avif", str(path)]
-        command = [str(ffmpeg_path()), "-loglevel", "error", *arguments]
-        subprocess.run(command, input=X.tobytes(), check=True, timeout=100)
-        origins.append(read_origin(path.read_bytes()))
-    assert origins[0].subsampled == ("420" in pixels)
-    assert 0.6 < origins[0].luma_step / origins[1].luma_step < 1.6
+    deep, flat = (
+        read_origin(with_aom(tmp_path / "a.avif", "-pix_fmt", name)) for name in (pixels, "yuv420p")
+    )
+    assert deep.subsampled == ("420" in pixels)
+    assert 0.6 < deep.luma_step / flat.luma_step < 1.6
 
 
 def test_tables_of_av1_meet_their_ends_and_each_other() -> None:
