@@ -296,12 +296,13 @@ def with_aom(path: Path, *options: str) -> bytes:
 
 
 def test_where_chroma_is_sampled_does_not_matter(tmp_path: Path) -> None:
-    half = ("-pix_fmt", "yuv420p")
+    half = ("-pix_fmt", "yuv420p", "-aom-params", "enable-chroma-deltaq=1")
     unknown = with_aom(tmp_path / "a.avif", *half)
     position = ("-bsf:v", "av1_metadata=chroma_sample_position=colocated")
     known = with_aom(tmp_path / "b.avif", *half, *position)
     assert known != unknown
     assert read_origin(known) == read_origin(unknown)
+    assert read_origin(known).chroma_step != read_origin(known).luma_step
 
 
 def box(name: bytes, *parts: bytes) -> bytes:
