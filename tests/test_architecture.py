@@ -39,6 +39,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "devices": {"common", "schema", "types"},
+        "post": {"layers", "types"},
         "priors": {"layers", "types"},
         "report": {"common", "metrics", "types"},
         "transforms": {"layers", "types"},
@@ -56,12 +57,15 @@ LAYERS: list[dict[str, set[str]]] = [
             *("model", "pixels", "priors", "quantizers", "rate", "transforms"),
             *("types",),
         },
-        "hybrid": {"errors"},
+        "hybrid": {
+            *("anchors", "common", "devices", "errors", "metrics", "model", "pixels", "post"),
+            *("types", "zoo"),
+        },
     },
     {  # libraries on top of it
-        "__init__": {"bitstream", "model"},
+        "__init__": {"bitstream", "hybrid", "model"},
         "evaluation": {
-            *("anchors", "bitstream", "coding", "common", "datasets", "logs"),
+            *("anchors", "bitstream", "coding", "common", "datasets", "hybrid", "logs"),
             *("metrics", "model", "priors", "report", "schema", "types"),
         },
         "interop": {"bitstream", "common", "model", "types"},
@@ -71,8 +75,8 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "training": {
-            *("bitstream", "common", "datasets", "devices", "evaluation", "logs"),
-            *("losses", "metrics", "model", "priors", "rate", "runs"),
+            *("anchors", "bitstream", "common", "datasets", "devices", "evaluation"),
+            *("hybrid", "logs", "losses", "metrics", "model", "priors", "rate", "runs"),
             *("schema", "types"),
         },
     },
@@ -84,8 +88,8 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {  # programs: they call libraries, and nothing calls them
         "cli": {
-            *("bitstream", "coding", "common", "errors", "evaluation", "logs"),
-            *("metrics", "model", "pixels", "report", "runs", "schema"),
+            *("anchors", "bitstream", "coding", "common", "errors", "evaluation", "hybrid"),
+            *("logs", "metrics", "model", "pixels", "report", "runs", "schema"),
             *("studies", "training", "types", "zoo"),
         },
     },

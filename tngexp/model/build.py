@@ -17,7 +17,7 @@ from tngexp.types import ConfigError
 
 __all__ = ["build"]
 
-_COMPONENTS = ("transforms", "quantizers", "priors", "rate")
+_COMPONENTS = ("transforms", "quantizers", "priors", "rate", "post")
 
 
 def build(config: Any, *, trusted: bool = False, option: str = "") -> Any:
