@@ -1,1 +1,1 @@
-"""Standard image files that a network restores: what it is told of them."""
+"""Conventional codecs with a network behind them: standard files, better pictures."""
