@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from small_hybrid import small
 from support import checkpoint
 
 from tngexp.evaluation import find_checkpoints, load_models
-from tngexp.evaluation.checkpoints import at_efforts
+from tngexp.evaluation.checkpoints import at_efforts, divide
+from tngexp.hybrid.model import save_hybrid
 from tngexp.io import CheckpointError
 from tngexp.model.codec import Codec
 
@@ -141,3 +143,20 @@ def test_what_a_search_looks_for_is_in_the_key(run: Callable[..., Path]) -> None
     (plain, searched), (same, other) = keys
     assert plain == same
     assert searched != other
+
+
+def test_networks_behind_codecs_are_told_apart(tmp_path: Path) -> None:
+    network = tmp_path / "restore.safetensors"
+    save_hybrid(small("jpeg", "webp"), network)
+    names = [f"jpeg+{network}", f"webp+{network}"]
+    assert divide(["tng-objective", str(network)]) == (["tng-objective"], names)
+    assert divide({"mine": ["tng-objective"], "other": str(network)}) == (
+        {"mine": ["tng-objective"]},
+        names,
+    )
+    run = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    run.parent.mkdir(parents=True)
+    save_hybrid(small("jpeg"), run)
+    assert divide([str(tmp_path / "run")]) == ([], [f"jpeg+{run}"])
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        divide([str(tmp_path / "absent.ckpt")])

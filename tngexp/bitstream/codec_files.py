@@ -50,6 +50,11 @@ def load(
     """
     path = locate(name_or_path)
     checkpoint = read_checkpoint(path)
+    if "post" in checkpoint["tngexp"]["codec"]:
+        raise CheckpointError(
+            f"{path}: a network behind conventional codecs, which codes nothing itself: use it "
+            f"with tng restore, or compare it with anchors=[jpeg,jpeg+{path}]"
+        )
     try:
         codec = Codec.from_config(checkpoint["tngexp"]["codec"], trusted=trusted)
     except (ConfigError, KeyError, TypeError, AttributeError) as error:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tngexp.evaluation.checkpoints import Model, at_efforts, find_checkpoints, load_models
+from tngexp.evaluation.checkpoints import (
+    Model,
+    at_efforts,
+    divide,
+    find_checkpoints,
+    load_models,
+)
 from tngexp.evaluation.codecs import measure_codecs
 from tngexp.evaluation.curves import to_curves
 from tngexp.evaluation.measure import measure, measure_coder
@@ -16,6 +22,7 @@ __all__ = [
     "Model",
     "RecordFile",
     "at_efforts",
+    "divide",
     "find_checkpoints",
     "load_models",
     "measure",

@@ -63,7 +63,9 @@ def locate(
     """The point of an image, known by a ``digest`` of its pixels and size."""
     names = tuple(sorted(set(metrics)))
     what = [MEASUREMENT_VERSION, digest, anchor.name, anchor.how, version, float(setting), names]
-    entry = cache / anchor.name / f"{sha256(json.dumps(what).encode())}.json"
+    # The name may hold the path of a network.
+    folder = anchor.name if "/" not in anchor.name else f"{anchor.name.partition('+')[0]}+network"
+    entry = cache / folder / f"{sha256(json.dumps(what).encode())}.json"
     return Point(anchor, version, setting, names, index, entry)
 
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tngexp.anchors import Anchor, AnchorError, anchor
+from tngexp.anchors import Anchor, AnchorError
 from tngexp.datasets.images import Photo, Pixels
 from tngexp.evaluation.anchor_cache import Entry, Point, cached_file, keep, locate, read, sha256
 from tngexp.evaluation.measure import measure_coder
 from tngexp.evaluation.photos import digest, pixels_of
+from tngexp.hybrid.codec import base_name, codec_of, codecs_of
 from tngexp.metrics.extra import check_metrics
 from tngexp.metrics.records import ImageRecord
 from tngexp.types import ConfigError, TngexpError
@@ -112,7 +113,7 @@ def decode_record(cache: Path, record: ImageRecord) -> Pixels:
     Raises:
         TngexpError: when the file is gone, or decodes to other pixels than were measured.
     """
-    rgb = anchor(record.model).decode(cached_file(cache, record))
+    rgb = codec_of(record.model).decode(cached_file(cache, record))
     if sha256(rgb.tobytes()) != record.measured.reconstruction_sha256:
         raise TngexpError(
             f"{record.file_in(cache)} decodes to other pixels than were measured: it was written "
@@ -123,7 +124,9 @@ def decode_record(cache: Path, record: ImageRecord) -> Pixels:
 
 def _available(anchors: Sequence[str | Anchor]) -> tuple[list[Anchor], list[str]]:
     """The codecs that can run, each once, and lines about those that cannot."""
-    made = [anchor(one) if isinstance(one, str) else one for one in anchors]
+    made = [
+        codec for one in anchors for codec in (codecs_of(one) if isinstance(one, str) else [one])
+    ]
     unique = {codec.name: codec for codec in made}.values()
     lines = {codec.name: codec.missing() for codec in unique}
     found = [codec for codec in unique if lines[codec.name] is None]
@@ -136,8 +139,12 @@ def _settings(codecs: Sequence[Anchor], given: Mapping[str, Any]) -> dict[str, t
         raise ConfigError(f"anchor_settings={given!r} must be like {{jpeg:[10,50],webp:[30]}}")
     given = {k: v if isinstance(v, list | tuple) else [v] for k, v in given.items()}
     for name in given.keys() - {codec.name for codec in codecs}:
-        anchor(name)  # a codec that is not measured may have settings, one that is none may not
-    settings = {c.name: tuple(dict.fromkeys(given.get(c.name, c.settings))) for c in codecs}
+        codecs_of(name)  # a codec that is not measured may have settings, one that is none may not
+    settings = {}
+    for codec in codecs:
+        # With a network behind it, or on smaller pictures, it has those of the codec alone.
+        own = given.get(codec.name, given.get(base_name(codec.name), codec.settings))
+        settings[codec.name] = tuple(dict.fromkeys(own))
     for codec in codecs:
         for setting in settings[codec.name]:
             codec.parameter.check(setting, codec.name)

@@ -20,11 +20,14 @@ from tngexp.model.legacy import modernise, modernise_run
 from tngexp.model.objective import objective
 from tngexp.types import CheckpointError, ConfigError
 
-__all__ = ["Model", "at_efforts", "find_checkpoints", "load_models"]
+__all__ = ["Model", "Places", "at_efforts", "divide", "find_checkpoints", "load_models"]
 
 _BEST = Path("checkpoints") / "best.ckpt"
 # What may differ between the points of one curve: λ, and what changes with every run.
 _OF_A_RUN = ("name", "group", "run_dir", "resume", "init_from", "logger", "callbacks", "sweep")
+
+Places = Sequence[str | Path] | Mapping[str, Any]
+"""Names of shipped models, files, run folders or sweep folders; or named curves of them."""
 
 _Loaded = tuple[Path, ImageCodec, Mapping[str, Any]]  # with the checkpoint's raw content
 
@@ -67,7 +70,7 @@ def find_checkpoints(place: str | Path) -> list[Path]:
     return found
 
 
-def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]:
+def load_models(places: Places) -> list[Model]:
     """Load every checkpoint at ``places``.
 
     Args:
@@ -84,7 +87,7 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
         return _distinct(
             _model((path, load(path), read_checkpoint(path)), str(label))
             for label, named in places.items()
-            for place in ([named] if isinstance(named, str | Path) else named)
+            for place in _listed(named)
             for path in find_checkpoints(place)
         )
     paths = list(dict.fromkeys(path for place in places for path in find_checkpoints(place)))
@@ -92,6 +95,40 @@ def load_models(places: Sequence[str | Path] | Mapping[str, Any]) -> list[Model]
     return _distinct(
         _model(entry, label) for entry, label in zip(loaded, _labels(loaded), strict=True)
     )
+
+
+def divide(places: Places) -> tuple[Places, list[str]]:
+    """Codecs apart from networks behind other codecs.
+
+    Args:
+        places: as :func:`load_models` takes them.
+
+    Returns:
+        The places of the codecs, and the names by which anchors are called with the networks.
+
+    Raises:
+        CheckpointError: for a missing, damaged or foreign checkpoint.
+    """
+    if isinstance(places, Mapping):
+        apart = {label: divide(_listed(named)) for label, named in places.items()}
+        codecs: Places = {label: kept for label, (kept, _) in apart.items() if kept}
+        return codecs, [name for _, found in apart.values() for name in found]
+    kept: list[str | Path] = []
+    names: list[str] = []
+    for place in places:
+        paths = find_checkpoints(place)
+        described = [(path, read_checkpoint(path)["tngexp"]["codec"]) for path in paths]
+        networks = [(path, codec) for path, codec in described if "post" in codec]
+        names += [f"{base}+{path}" for path, codec in networks for base in codec["base"]]
+        if not networks:
+            kept.append(place)
+        else:
+            kept += [path for path, codec in described if "post" not in codec]
+    return kept, list(dict.fromkeys(names))
+
+
+def _listed(named: Any) -> list[Any]:
+    return [named] if isinstance(named, str | Path) else list(named)
 
 
 def at_efforts(models: Sequence[Model], efforts: Any, tune: str | None) -> list[Model]:

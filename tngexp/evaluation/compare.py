@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 import tngexp
+from tngexp.anchors import anchor
 from tngexp.common import terminal
 from tngexp.common.configuration import cache_folder
 from tngexp.common.folders import shown_path
@@ -22,6 +23,7 @@ from tngexp.evaluation import (
     Model,
     RecordFile,
     at_efforts,
+    divide,
     load_models,
     measure_codecs,
     photos_to_measure,
@@ -29,9 +31,11 @@ from tngexp.evaluation import (
 )
 from tngexp.evaluation.anchored import decode_record, measure_anchors
 from tngexp.evaluation.codecs import reconstruction
-from tngexp.evaluation.complexity import details
+from tngexp.evaluation.complexity import details, hybrid_details
 from tngexp.evaluation.progress import image_progress
 from tngexp.evaluation.viewer import choose_photos, viewer_images
+from tngexp.hybrid.codec import HybridCodec, base_name, codecs_of
+from tngexp.hybrid.model import load_hybrid
 from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
 from tngexp.metrics.records import ImageRecord
@@ -75,7 +79,11 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     """
     plain = checked(_plain(config), CompareConf)
     rates = _rates(plain["viewer"]["bpp"])
-    models = at_efforts(load_models(_runs(plain["runs"])), plain["efforts"], plain["tune"])
+    codecs, networks = divide(_runs(plain["runs"]))
+    plain["anchors"] = list(dict.fromkeys([*plain["anchors"], *networks]))
+    models = []
+    if codecs or not plain["anchors"]:
+        models = at_efforts(load_models(codecs), plain["efforts"], plain["tune"])
     quoted = [read_published(path) for path in plain["published"]]
     dataset, photos = photos_to_measure(plain["data"], plain["held_out"])
     if plain["images"] is not None:
@@ -86,12 +94,16 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     records, notes = _measure(plain, models, photos, dataset, out)
     labels = list(dict.fromkeys(model.curve for model in models))
     costs = {label: details(next(m for m in models if m.curve == label).codec) for label in labels}
+    for codec in (codec for name in plain["anchors"] for codec in codecs_of(name)):
+        if isinstance(codec, HybridCodec) and codec.model is not None:
+            costs[codec.label] = hybrid_details(load_hybrid(codec.model))
     curves = [*to_curves(records, costs), *quoted]
     check_same_images(curves)
-    reference = _reference(curves, plain["reference"])
+    reference = _reference(curves, plain["reference"], None if models else _alone(networks))
     tables = comparison_tables(curves, reference, plain["hull"])
     images = viewer_images(shown, curves, records, rates, _pixels(models, out, plain))
-    title = f"{', '.join(labels)} on {dataset}"
+    trained = [curve.label for curve in curves if curve.kind == "codec"]
+    title = f"{', '.join(trained or [curve.label for curve in curves])} on {dataset}"
     plots = save_plots(curves, out, f"{dataset}, {len(photos)} images")
     for curve in curves:
         if curve.kind != "published":
@@ -207,14 +219,28 @@ def _cache(config: Mapping[str, Any]) -> Path:
     return cache_folder(config["cache"]) / "anchors"
 
 
-def _reference(curves: Sequence[Curve], wanted: str | None) -> str | None:
-    """The key of the curve that others are compared with."""
+def _alone(networks: Sequence[str]) -> str | None:
+    """The label of the codec that the first of ``networks`` stands behind."""
+    return anchor(base_name(networks[0])).label if networks else None
+
+
+def _reference(curves: Sequence[Curve], wanted: str | None, usual: str | None = None) -> str | None:
+    """The key of the curve that others are compared with.
+
+    Args:
+        curves: all there are.
+        wanted: key or label that the user has chosen.
+        usual: label of the one to take otherwise, where it is among them.
+    """
     keys = [curve.key for curve in curves]
     if wanted is not None:
         for curve in curves:
             if wanted in (curve.key, curve.label):
                 return curve.key
         raise ConfigError(f"reference={wanted} is none of the curves: {', '.join(keys)}")
+    for curve in curves:
+        if curve.label == usual:
+            return curve.key
     anchors = [curve.key for curve in curves if curve.kind == "anchor"]
     return next((key for key in anchors if key.startswith("bpg")), next(iter([*anchors, *keys])))
 

@@ -14,15 +14,30 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tngexp.bitstream import ImageCodec
+from tngexp.hybrid.model import Hybrid, condition_of
+from tngexp.hybrid.origin import Origin
 from tngexp.model.codec import Codec
 from tngexp.priors import Count
 
-__all__ = ["HEIGHT", "WIDTH", "Part", "Report", "details", "measure", "table"]
+__all__ = [
+    "HEIGHT",
+    "WIDTH",
+    "Part",
+    "Report",
+    "details",
+    "hybrid_details",
+    "measure",
+    "measure_hybrid",
+    "table",
+]
 
 WIDTH, HEIGHT = 768, 512
 
 
 ANALYSIS, SYNTHESIS = "encoder (analysis)", "decoder (synthesis)"
+
+
+NETWORK = "network behind a codec"
 
 
 SIDE = "prior, hyper-latent"  # what the encoder alone runs of the prior
@@ -43,7 +58,7 @@ class Report(NamedTuple):
 
     parts: list[Part]
     parameters: int  # of the whole codec, densities and gains included
-    decode_steps: int
+    decode_steps: int  # 0 for a network behind other codecs
     compress_s: float | None  # whole image to bytes; None where not measured
     decompress_s: float | None
     file_bytes: int | None
@@ -133,6 +148,39 @@ def details(codec: ImageCodec) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
+def measure_hybrid(
+    hybrid: Hybrid, width: int = WIDTH, height: int = HEIGHT, repeats: int = 3
+) -> Report:
+    """Count and time a network behind other codecs, without those.
+
+    Args:
+        hybrid: in evaluation mode.
+        width: of the test image, as ``height``.
+        repeats: of the timing, after one that does not count.
+    """
+    device = next(hybrid.parameters()).device
+    image = _test_image(height, width)
+    rgb = image.permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
+    condition = condition_of(Origin("jpeg", 20.0, 20.0, True))
+    macs = _macs(lambda: hybrid(image[None].to(device), condition[None]))
+    seconds = _seconds(lambda: hybrid.restore(rgb, condition), repeats, device)
+    count = _parameters(hybrid)
+    part = Part(NETWORK, count, macs / (width * height) / 1000, seconds, decoder=True)
+    return Report([part], count, 0, None, None, None, _device_name(device), width, height)
+
+
+def hybrid_details(hybrid: Hybrid) -> dict[str, float]:
+    """:func:`details` of a network behind other codecs, whose own cost is not counted."""
+    (part,) = measure_hybrid(hybrid, repeats=1).parts
+    return {
+        "parameters": part.parameters,
+        "encoder_kmac": 0.0,
+        "decoder_kmac": part.kmacs_per_pixel,
+        "decode_steps": 0,
+    }
+
+
 def table(report: Report, name: str) -> str:
     """The report as text."""
     lines = [
@@ -143,9 +191,10 @@ def table(report: Report, name: str) -> str:
             for p in report.parts
         ),
     ]
-    lines.append(f"{'prior when decoding':<22}{'':>12}{_prior_kmac(report):>12.2f}")
-    lines.append(f"{'whole codec':<22}{report.parameters:>12,}")
-    lines.append(f"decode steps {report.decode_steps}")
+    if report.decode_steps:
+        lines.append(f"{'prior when decoding':<22}{'':>12}{_prior_kmac(report):>12.2f}")
+        lines.append(f"{'whole codec':<22}{report.parameters:>12,}")
+        lines.append(f"decode steps {report.decode_steps}")
     if report.compress_s is not None:
         lines.append(
             f"image → file {report.compress_s:.3f} s, file → image {report.decompress_s:.3f} s "

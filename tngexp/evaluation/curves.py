@@ -24,7 +24,7 @@ def to_curves(
     """
     grouped: dict[tuple[Kind, str], dict[tuple[CodecKey, float | None], list[ImageRecord]]] = {}
     for record in records:
-        settings = grouped.setdefault((record.kind, record.codec), {})
+        settings = grouped.setdefault((record.curve_kind, record.codec), {})
         settings.setdefault((record.codec_key, record.quality), []).append(record)
     curves: list[Curve] = []
     for (kind, label), settings in grouped.items():

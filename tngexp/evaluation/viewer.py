@@ -73,7 +73,9 @@ def viewer_images(
     for photo in photos:
         versions = []
         for called, key in keys.items():
-            rows = [r for r in records if (r.kind, r.codec) == called and r.image == photo.name]
+            rows = [
+                r for r in records if (r.curve_kind, r.codec) == called and r.image == photo.name
+            ]
             nearest = {
                 id(row): row
                 for target in targets

@@ -106,6 +106,11 @@ class ImageRecord:
     date: str | None = None  # ISO 8601, UTC
 
     @property
+    def curve_kind(self) -> Kind:
+        """The kind of its curve: a network behind an anchor makes a trained codec of it."""
+        return "codec" if self.kind == "anchor" and "+" in self.model else self.kind
+
+    @property
     def codec_key(self) -> CodecKey:
         """The codec by its content."""
         return CodecKey(
