@@ -36,7 +36,7 @@ from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.io import save
 from tngexp.devices.allocator import keep_freed_memory
-from tngexp.training.engine import codec_config
+from tngexp.training.module import LitCodec
 from tngexp.devices.precision import resolve_precision
 
 model, repeats = sys.argv[1], int(sys.argv[2])
@@ -49,7 +49,8 @@ OmegaConf.set_struct(config, False)
 config.run_dir, config.name = ".", "step"
 config.pop("hydra", None)
 plain = OmegaConf.to_container(config, resolve=True)
-codec = Codec.from_config(codec_config(plain), trusted=True).to(memory_format=torch.channels_last)
+codec = Codec.from_config(LitCodec.describe(plain), trusted=True)
+codec = codec.to(memory_format=torch.channels_last)
 loss = build(plain["loss"], trusted=True)
 optimizer = torch.optim.AdamW(codec.parameters(), lr=1e-4, fused=True)
 x = torch.rand(8, 3, 256, 256).contiguous(memory_format=torch.channels_last)
@@ -82,7 +83,7 @@ if model == "tng":
 else:
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
-        fresh = Codec.from_config(codec_config(plain), trusted=True).eval()
+        fresh = Codec.from_config(LitCodec.describe(plain), trusted=True).eval()
         save(fresh, Path(folder) / "codec.ckpt")
         coder = tngexp.load(Path(folder) / "codec.ckpt")
 rows, columns = np.mgrid[0:512, 0:768] / 40.0

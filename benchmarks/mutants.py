@@ -58,7 +58,9 @@ PARTS = {
     "rate": "tests/rate tests/model/test_codec.py tests/training/test_step.py -k 'not triple'",
     "losses": "tests/losses tests/training/test_step.py",
     "bitstream": "tests/bitstream -k 'not (triple or damaged or truncated) or gdn-mixed'",
-    "training/module.py": "tests/training/test_step.py tests/training/test_precision.py"
+    "post": "tests/post",
+    "hybrid": "tests/hybrid",
+    "training/base.py": "tests/training/test_step.py tests/training/test_precision.py"
     " tests/training/test_parts.py tests/training/test_run.py tests/training/test_resume.py"
     " tests/training/test_faults.py",
 }

@@ -31,7 +31,7 @@ from tngexp.devices.precision import resolve_precision
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.schema.store import register_config
-from tngexp.training.engine import codec_config
+from tngexp.training.module import LitCodec
 
 CONVOLUTION = ("convolution", "addmm", "matmul", "bmm")
 
@@ -95,7 +95,7 @@ def make_step(
     config.run_dir, config.name = ".", "step"
     config.pop("hydra", None)
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    codec = Codec.from_config(codec_config(plain), trusted=True).train()
+    codec = Codec.from_config(LitCodec.describe(plain), trusted=True).train()
     codec.to(memory_format=torch.channels_last)
     model = codec if ranks == 1 else DistributedDataParallel(codec)
     loss = build(plain["loss"], trusted=True)

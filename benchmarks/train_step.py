@@ -36,7 +36,7 @@ from tngexp.devices.precision import resolve_precision
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.schema.store import register_config
-from tngexp.training.engine import codec_config
+from tngexp.training.module import LitCodec
 
 __all__ = ["compressai_step", "main", "our_step"]
 
@@ -53,7 +53,7 @@ def our_step(N: int, M: int, precision: str, device: torch.device) -> Step:
     for key in ("hydra", "run_dir", "name", "group", "callbacks", "logger"):
         config.pop(key, None)  # refer to a running job
     config = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
-    codec = Codec.from_config(codec_config(config), trusted=True)
+    codec = Codec.from_config(LitCodec.describe(config), trusted=True)
     codec.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     loss = build(config["loss"], trusted=True)
     parameters = [p for p in codec.parameters() if p.requires_grad]

@@ -15,17 +15,24 @@ from omegaconf import DictConfig, OmegaConf
 from support import options
 
 from tngexp.common.configuration import CONF_DIR, slug, swept
+from tngexp.hybrid.model import Hybrid
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.schema.store import register_config
 from tngexp.schema.trainer import TrainerConf
-from tngexp.training.engine import _callbacks, codec_config
+from tngexp.training.engine import _callbacks
+from tngexp.training.hybrid import LitHybrid
+from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.types import CodecOutput
 
 SMALL = ["encoder.N=8", "encoder.M=12"]
 GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
 CODEC_GROUPS = ("model", "encoder", "hyper", "quantizer", "prior", "rate", "loss", "experiment")
+
+
+# Chosen with model=hybrid alone, and tested apart.
+HYBRID = {("model", "hybrid"), *((g, option) for g in ("post", "pre") for option in options(g))}
 
 
 def plain(*overrides: str) -> dict[str, Any]:
@@ -40,11 +47,12 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 
 def small_codec(config: dict[str, Any]) -> Codec:
-    return Codec.from_config(codec_config(config))
+    return Codec.from_config(LitCodec.describe(config))
 
 
 @pytest.mark.parametrize(
-    ("group", "option"), [(group, option) for group in GROUPS for option in options(group)]
+    ("group", "option"),
+    [(g, option) for g in GROUPS for option in options(g) if (g, option) not in HYBRID],
 )
 def test_every_option_composes_and_builds(group: str, option: str) -> None:
     # N of the depthwise transform must hold an 8×8 cell's colours in multiples.
@@ -61,7 +69,10 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
     TrainerConf.from_config(config["trainer"])
 
 
-@pytest.mark.parametrize("model", options("model"))
+CODECS = sorted(set(options("model")) - {"hybrid"})  # which has no box but the network
+
+
+@pytest.mark.parametrize("model", CODECS)
 def test_preset_is_what_it_is_called(model: str) -> None:
     config = plain(f"model={model}", *SMALL)
     codec = small_codec(config).eval()
@@ -73,7 +84,18 @@ def test_preset_is_what_it_is_called(model: str) -> None:
         assert config["prior"]["mixture"] == 3
 
 
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("pre", options("pre"))
+@pytest.mark.parametrize("post", options("post"))
+def test_a_network_behind_codecs_composes_and_builds(post: str, pre: str) -> None:
+    config = plain("model=hybrid", "base=[jpeg,webp]", f"post={post}", f"pre={pre}")
+    hybrid = Hybrid.from_config(LitHybrid.describe(config))
+    assert hybrid.base == ("jpeg", "webp")
+    assert hybrid.factors == ((1.0,) if pre == "identity" else (1.0, 1.5, 2.0))
+    assert config["quantizer"] is None
+    assert config["rate"] is None
+
+
+@pytest.mark.parametrize("model", CODECS)
 def test_any_box_of_a_preset_can_be_swapped(model: str) -> None:
     config = plain(
         f"model={model}", "quantizer=ste", "encoder=attention", "prior=quadtree",

@@ -145,7 +145,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
 
 
 def test_noise_depends_on_seed_step_and_micro_batch(make_codec: Callable[..., Any]) -> None:
-    from tngexp.training.module import _mix
+    from tngexp.training.base import _mix
 
     seeds = {_mix(s, t, m) for s in range(4) for t in range(50) for m in range(4)}
     assert len(seeds) == 4 * 50 * 4

@@ -33,14 +33,21 @@ def main(argv: list[str] | None = None) -> int:
     def job(config: DictConfig) -> None:
         # Imported here: these load torch and Lightning, which --help and --cfg do without.
         from tngexp.bitstream import ImageCodec
-        from tngexp.evaluation.complexity import measure, table
+        from tngexp.evaluation.complexity import measure, measure_hybrid, table
+        from tngexp.hybrid.model import Hybrid
         from tngexp.model.codec import Codec
-        from tngexp.training.engine import codec_config
+        from tngexp.training.hybrid import LitHybrid
+        from tngexp.training.module import LitCodec
 
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        codec = ImageCodec(Codec.from_config(codec_config(plain), trusted=True)).eval()
+        if plain.get("post") is not None:
+            hybrid = Hybrid.from_config(LitHybrid.describe(plain), trusted=True).eval()
+            report = measure_hybrid(hybrid)
+        else:
+            codec = Codec.from_config(LitCodec.describe(plain), trusted=True)
+            report = measure(ImageCodec(codec).eval())
         choices = HydraConfig.get().runtime.choices
-        print(table(measure(codec), f"model={choices['model']}, untrained"))
+        print(table(report, f"model={choices['model']}, untrained"))
 
     # Hydra keeps a folder for each run; a report leaves nothing behind.
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +67,10 @@ def _report_checkpoint(checkpoints: list[str], words: list[str]) -> None:
             "checkpoint=PATH names a whole codec: it takes no other options, one at a time"
         )
     from tngexp.bitstream.codec_files import load
-    from tngexp.evaluation.complexity import measure, table
+    from tngexp.evaluation.complexity import measure, measure_hybrid, table
+    from tngexp.hybrid.model import load_hybrid
+    from tngexp.model.files import locate, read_checkpoint
 
     path = checkpoints[0].removeprefix(_CHECKPOINT)
-    print(table(measure(load(path)), path))
+    hybrid = "post" in read_checkpoint(locate(path))["tngexp"]["codec"]
+    print(table(measure_hybrid(load_hybrid(path)) if hybrid else measure(load(path)), path))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,12 +19,22 @@ from torch.utils.data import Dataset, get_worker_info
 
 from tngexp.datasets.images import DataError, DataWarning, Photo, Pixels, UnreadableImageError
 
-__all__ = ["CentreCrops", "CropDataset", "DecodedCache", "random_crop"]
+__all__ = ["CentreCrops", "CropDataset", "DecodedCache", "MakeSample", "random_crop"]
 
 _BICUBIC_SUPPORT = 2.0  # source pixels the filter reaches at scale 1
 
 
-class CropDataset(Dataset[Tensor]):
+class MakeSample(Protocol):
+    """What a model trains on instead of crops."""
+
+    def crop_number(self, number: int) -> int:
+        """The number of the crop that sample ``number`` is made of: itself, or an earlier one."""
+
+    def __call__(self, crop: Tensor, number: int) -> Any:
+        """Sample ``number``, of its crop (3, crop, crop) uint8."""
+
+
+class CropDataset(Dataset[Any]):
     """An endless, numbered stream of random crops, (3, crop, crop) uint8.
 
     Epoch e = i // n visits the n photos in its own permutation. A photo that cannot be decoded is
@@ -36,6 +47,7 @@ class CropDataset(Dataset[Tensor]):
         flip: mirror half of the samples.
         cache_mib: cap of the decoded-image cache, all worker processes together.
         seed: non-negative.
+        make: what becomes of a crop and its number; None leaves it as it is.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class CropDataset(Dataset[Tensor]):
         flip: bool = True,
         cache_mib: float = 2048,
         seed: int = 0,
+        make: MakeSample | None = None,
     ) -> None:
         if not photos:
             raise DataError("there is no photo to train on. Fix: add photos to the data set.")
@@ -54,17 +67,20 @@ class CropDataset(Dataset[Tensor]):
         self.downscale = downscale
         self.flip = flip
         self.seed = seed
+        self.make = make
         self.cache = DecodedCache(cache_mib)
         self.unreadable: dict[str, str] = {}  # name → reason, of this process
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Any:
+        number, index = index, index if self.make is None else self.make.crop_number(index)
         epoch, position = divmod(index, len(self.photos))
         image = self._decode(int(self._permutation(epoch)[position]))
         rng = np.random.default_rng([self.seed, index])
         pixels = random_crop(image, self.crop, rng, self.downscale, self.flip)
-        return _to_tensor(pixels)
+        crop = _to_tensor(pixels)
+        return crop if self.make is None else self.make(crop, number)
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:

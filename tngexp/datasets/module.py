@@ -18,7 +18,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tngexp.datasets.crops import CentreCrops, CropDataset
+from tngexp.datasets.crops import CentreCrops, CropDataset, MakeSample
 from tngexp.datasets.images import FilePhoto, Photo
 from tngexp.datasets.sampler import EndlessBatches
 from tngexp.types import ConfigError
@@ -109,6 +109,9 @@ class LoaderOptions:
 class ImageDataModule(lightning.LightningDataModule, abc.ABC):
     """Training batches (B, 3, crop, crop) uint8 without end; validation photos (1, 3, H, W) uint8.
 
+    With ``make_sample`` set, batches are of what it makes of each crop and its number, in the
+    loader's processes.
+
     Subclasses say which photos there are. The sample numbers continue from the trainer's step, so
     a run resumed at step k sees what an uninterrupted one would have seen. Samples are divided
     among processes here: run the trainer with ``use_distributed_sampler=False``.
@@ -117,6 +120,7 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
     def __init__(self, options: LoaderOptions) -> None:
         super().__init__()
         self.options = options
+        self.make_sample: MakeSample | None = None
         self._photos: Split | None = None
 
     @abc.abstractmethod
@@ -147,6 +151,7 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
             options.flip,
             options.cache_mib,
             options.seed,
+            self.make_sample,
         )
         workers = options.workers()
         _silence_worker_advice()

@@ -13,7 +13,8 @@ from tngexp.schema.trainer import TrainerConf
 __all__ = ["ReportSettings", "TrainConf", "complete", "report_settings"]
 
 # Groups without which there is nothing to train; the others of the file can be switched off.
-_NEEDED = ("encoder", "quantizer", "prior", "rate", "loss", "data", "optimizer", "trainer")
+_NEEDED = ("loss", "data", "optimizer", "trainer")
+_CODEC = ("encoder", "quantizer", "prior", "rate")  # unless it is a network behind other codecs
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class TrainConf:
     quantizer: Any = None
     prior: Any = None
     rate: Any = None
+    post: Any = None
+    pre: Any = None
+    base: Any = None  # codecs that post stands behind
     loss: Any = None
     data: Any = None
     optimizer: Any = None
@@ -77,13 +81,20 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: for a group that a run cannot do without, an unknown option, or a value of a
             wrong type.
     """
-    for group in _NEEDED:
+    hybrid = config.get("post") is not None
+    for group in (*(("post", "base") if hybrid else _CODEC), *_NEEDED):
         if config.get(group) is None:
             raise ConfigError(
                 f"{group} is not set, and nothing can be done without it; choose an option, "
                 f"{group}=… (see --help)"
             )
-        _check(config[group], dict[str, Any], group)
+        if group != "base":
+            _check(config[group], dict[str, Any], group)
+    if hybrid and config.get("quantizer") is not None:
+        raise ConfigError(
+            "quantizer and post contradict each other: a network behind another codec "
+            "(model=hybrid) has no quantizer of its own. Leave one of them out."
+        )
     trainer = TrainerConf.from_config(config["trainer"])
     callbacks = config.get("callbacks") or {}
     _check(callbacks, dict[str, Any], "callbacks")

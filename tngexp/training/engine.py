@@ -15,7 +15,6 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loggers import Logger
 from PIL import Image
 
-from tngexp.bitstream.codec_files import load
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
 from tngexp.devices.allocator import keep_freed_memory
@@ -24,13 +23,10 @@ from tngexp.devices.precision import resolve_precision
 from tngexp.logs.console import quiet
 from tngexp.logs.loggers import finish, log_config, log_folder, make_loggers, wandb_id_of
 from tngexp.losses import RateDistortionLoss
-from tngexp.model.codec import Codec
 from tngexp.model.files import locate, read_checkpoint
 from tngexp.model.legacy import modernise
 from tngexp.model.objective import objective_of
-from tngexp.rate import VariableRate
 from tngexp.runs.checkpoint_io import AtomicCheckpointIO
-from tngexp.runs.export import add_tables
 from tngexp.runs.folder import check_folder
 from tngexp.runs.git import git_state
 from tngexp.runs.interrupt import Interrupted, StopRequest
@@ -39,12 +35,13 @@ from tngexp.runs.summary import TrainResult
 from tngexp.schema.instantiate import instantiate
 from tngexp.schema.run import complete
 from tngexp.schema.trainer import TrainerConf
+from tngexp.training.base import LitModel
 from tngexp.training.callbacks.budget import Budget
 from tngexp.training.callbacks.checkpoints import Checkpoints, figures
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
-from tngexp.training.limit import check_complexity
-from tngexp.training.module import CODEC_PARTS, LitCodec
+from tngexp.training.hybrid import LitHybrid
+from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
@@ -52,7 +49,7 @@ from tngexp.training.resume import Before, check_resumable, readable
 from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["Finished", "codec_config", "run"]
+__all__ = ["Finished", "run"]
 
 Finished = Callable[[TrainResult, Logger | None], None]
 """What is to happen with the result of a run."""
@@ -64,9 +61,9 @@ _PICTURES = 4
 _VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
 
 
-def codec_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a training configuration that describes the codec."""
-    return {part: config[group] for part, group in CODEC_PARTS.items()}
+def _kind(config: Mapping[str, Any]) -> type[LitCodec] | type[LitHybrid]:
+    """What the configuration describes: an autoencoder, or a network behind another codec."""
+    return LitCodec if config.get("post") is None else LitHybrid
 
 
 def run(
@@ -119,7 +116,8 @@ def _train(
     tell: Tell | None,
 ) -> TrainResult:
     run_dir = Path(config["run_dir"]).absolute()
-    architecture = codec_config(config)
+    kind = _kind(config)
+    architecture = kind.describe(config)
     resume = _path(config, "resume")
     init_from = locate(config["init_from"]) if config.get("init_from") else None
     if resume and init_from:
@@ -136,11 +134,8 @@ def _train(
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     loss: RateDistortionLoss = instantiate(config["loss"], "loss", RateDistortionLoss)
-    codec = Codec.from_config(architecture, trusted=True)
-    if isinstance(codec.rate, VariableRate):
-        codec.rate.spread(loss.lmbda_max / loss.lmbda_min)
-    _check_crop(config["data"], codec, loss)
-    check_complexity(codec, config["max_kmac"])
+    codec = kind.make(config, loss)
+    _check_crop(config["data"], codec.stride, loss)
     started = None
     if init_from:
         start = warm_start(codec, init_from, architecture, init_parts, objective_of(loss))
@@ -159,8 +154,9 @@ def _train(
         before = Before.of(read_checkpoint(resume))
     data: LightningDataModule = instantiate(config["data"], "data", LightningDataModule)
     data.setup("fit")  # bad data is reported before anything is written
-    lit = LitCodec(
-        codec,
+    kind.prepare(config, data)
+    lit = kind(
+        codec,  # type: ignore[arg-type]  # which kind.make made
         loss,
         make,
         schedule,
@@ -208,7 +204,7 @@ def _train(
         if team.first:
             for path in {checkpoints.best_path, checkpoints.last_path}:
                 if path.exists():
-                    add_tables(path)
+                    lit.finish_file(path)
             picture = _picture(lit, data, checkpoints.best_path, trainer, run_dir)
         result = TrainResult(
             run_dir=run_dir,
@@ -241,7 +237,7 @@ def _train(
 
 def _fit(
     trainer: pl.Trainer,
-    lit: LitCodec,
+    lit: LitModel,
     data: LightningDataModule,
     resume: Path | None,
     checkpoints: Checkpoints,
@@ -346,15 +342,15 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     for key, value in config["loss"].items():
         if key.startswith("lmbda") and (isinstance(value, bool | str) or value is None):
             raise ConfigError(f"loss.{key}={value!r} must be a positive number.")
-    for key in sorted(config["rate"].keys() - modernise(config)["rate"].keys()):
+    rate = config["rate"] or {}
+    for key in sorted(rate.keys() - modernise(config)["rate"].keys() if rate else ()):
         raise ConfigError(f"rate.{key} is not an option: λ is the loss's. Set loss.{key}.")
 
 
-def _check_crop(data: Mapping[str, Any], codec: Codec, loss: RateDistortionLoss) -> None:
+def _check_crop(data: Mapping[str, Any], stride: int, loss: RateDistortionLoss) -> None:
     crop = data.get("crop")
     if not isinstance(crop, int):
         return  # the data module says what is wrong with it
-    stride = codec.stride
     needed = max(loss.min_side, stride)
     fitting = max(round(crop / stride), -(-needed // stride)) * stride
     if crop % stride:
@@ -382,12 +378,12 @@ def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _picture(
-    lit: LitCodec, data: LightningDataModule, best: Path, trainer: pl.Trainer, run_dir: Path
+    lit: LitModel, data: LightningDataModule, best: Path, trainer: pl.Trainer, run_dir: Path
 ) -> Path | None:
     """Original | reconstruction | error of up to four validation images, as ``best`` sees them."""
     if not best.exists() or _images(data) == 0:
         return None
-    lit.codec.load_state_dict(load(best, trusted=True).model.state_dict())
+    lit.take_weights(best)
     lit.eval()
     rows: list[Image.Image] = []
     with torch.no_grad():

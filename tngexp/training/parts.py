@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from torch import nn
 
 from tngexp.common.options import did_you_mean
-from tngexp.model.codec import Codec
 from tngexp.types import ConfigError
 
 __all__ = ["check_parts", "freeze", "inside", "parameters_of", "part_names"]
@@ -27,7 +26,7 @@ def part_names(value: object, option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def check_parts(codec: Codec, names: Sequence[str], option: str) -> None:
+def check_parts(codec: nn.Module, names: Sequence[str], option: str) -> None:
     """Raise ConfigError unless each of ``names`` is a module of ``codec``."""
     known = [name for name, _ in codec.named_modules() if name]
     for name in names:
@@ -46,12 +45,12 @@ def inside(name: str, parts: Sequence[str]) -> bool:
     return any(name.startswith(f"{part}.") for part in parts)
 
 
-def parameters_of(codec: Codec, parts: Sequence[str]) -> dict[str, nn.Parameter]:
+def parameters_of(codec: nn.Module, parts: Sequence[str]) -> dict[str, nn.Parameter]:
     """The parameters of ``parts``, by name."""
     return {name: p for name, p in codec.named_parameters() if inside(name, parts)}
 
 
-def freeze(codec: Codec, parts: Sequence[str]) -> str | None:
+def freeze(codec: nn.Module, parts: Sequence[str]) -> str | None:
     """Stop ``parts`` from being trained; what was frozen in words, None for nothing.
 
     Raises:

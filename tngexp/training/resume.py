@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tngexp.model.codec import Codec
+from torch import nn
+
 from tngexp.model.files import read_checkpoint
 from tngexp.model.legacy import modernise_run
 from tngexp.runs.checkpoint_io import PREVIOUS, architecture_difference
@@ -70,7 +71,7 @@ class Before(NamedTuple):
 
 def check_resumable(
     path: Path,
-    codec: Codec,
+    codec: nn.Module,
     config: Mapping[str, Any],
     settings: TrainerConf,
     frozen: Sequence[str],

@@ -30,7 +30,7 @@ class ImageResult(NamedTuple):
     ms_ssim: float  # NaN where the image is too small to measure
     x: Tensor  # (3, H, W) in [0, 1], float32
     x_hat: Tensor  # (3, H, W) in [0, 1], float32
-    y_bits: Tensor  # (M,), bits of each latent channel
+    y_bits: Tensor  # (M,), bits of each latent channel; none behind another codec
 
 
 def validate(codec: Codec, loss: RateDistortionLoss, x: Tensor, q: float | None) -> ImageResult:

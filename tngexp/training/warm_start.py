@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from tngexp.model.codec import Codec
 from tngexp.model.files import read_checkpoint
 from tngexp.model.objective import Objective, objective
 from tngexp.rate import VariableRate
@@ -43,7 +42,7 @@ class WarmStart(NamedTuple):
 
 
 def warm_start(
-    codec: Codec,
+    codec: nn.Module,
     path: Path,
     config: Mapping[str, Any],
     parts: Sequence[str],
@@ -89,22 +88,24 @@ def warm_start(
             if misfits := _misfits(codec, *of_part):
                 raise _refusal(path, codec, checkpoint, config, misfits, part=part)
     taken = {name: t for name, t in stored.items() if everything or inside(name, parts)}
-    gains = None
-    if isinstance(codec.rate, VariableRate) and taken.keys() >= set(_GAINS):
+    gains, rate = None, getattr(codec, "rate", None)
+    if isinstance(rate, VariableRate) and taken.keys() >= set(_GAINS):
         before = objective(checkpoint["tngexp"])
-        gains = _take_gains(codec.rate, [taken[name] for name in _GAINS], before, wanted)
+        gains = _take_gains(rate, [taken[name] for name in _GAINS], before, wanted)
         taken |= {name: codec.state_dict()[name] for name in _GAINS}
     codec.load_state_dict(own | taken)
     new = tuple(_new(codec, "", taken.keys()))
     return WarmStart(len(taken), len(own), () if everything else tuple(parts), new, gains)
 
 
-def _misfits(codec: Codec, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> list[str]:
+def _misfits(
+    codec: nn.Module, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]
+) -> list[str]:
     """Tensors of the one that the other has not in the same shape, one line each."""
     lines = []
     for name in sorted(own.keys() | stored.keys()):
         there, here = (tuple(s[name].shape) if name in s else None for s in (stored, own))
-        variable = isinstance(codec.rate, VariableRate) and name in _GAINS
+        variable = isinstance(getattr(codec, "rate", None), VariableRate) and name in _GAINS
         if variable and there and here and len(there) == 2 and there[0] >= 2:
             there, here = there[1:], here[1:]  # levels can be interpolated
         if there != here:
@@ -112,7 +113,9 @@ def _misfits(codec: Codec, own: Mapping[str, Tensor], stored: Mapping[str, Tenso
     return lines
 
 
-def _fitting(codec: Codec, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> list[str]:
+def _fitting(
+    codec: nn.Module, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]
+) -> list[str]:
     """The parts, of the first level, that fit by themselves."""
     found = []
     for part, _ in codec.named_children():
@@ -124,7 +127,7 @@ def _fitting(codec: Codec, own: Mapping[str, Tensor], stored: Mapping[str, Tenso
 
 def _refusal(
     path: Path,
-    codec: Codec,
+    codec: nn.Module,
     checkpoint: Mapping[str, Any],
     config: Mapping[str, Any],
     misfits: list[str],

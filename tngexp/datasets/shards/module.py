@@ -110,7 +110,12 @@ class ShardsDataModule(ImageDataModule):
         workers = self.options.workers()
         _silence_worker_advice()
         dataset = ShardCrops(
-            *self._found, self._parts, self.options, self.shuffle, *self._position()
+            *self._found,
+            self._parts,
+            self.options,
+            self.shuffle,
+            *self._position(),
+            self.make_sample,
         )
         return ShardLoader(
             dataset,

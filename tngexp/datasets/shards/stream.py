@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from tngexp.datasets.crops import random_crop
+from tngexp.datasets.crops import MakeSample, random_crop
 from tngexp.datasets.images import DataError, DataWarning, Pixels, UnreadableImageError
 from tngexp.datasets.images import decode as decode_file
 from tngexp.datasets.module import LoaderOptions
@@ -38,7 +38,7 @@ class PackedPhoto:
         return decode_file(self.data)
 
 
-class ShardCrops(IterableDataset[Tensor]):
+class ShardCrops(IterableDataset[Any]):
     """An endless stream of batches of random crops, (B, 3, crop, crop) uint8.
 
     What comes at a step follows from the seed, the step, the rank and the numbers of ranks and
@@ -58,6 +58,8 @@ class ShardCrops(IterableDataset[Tensor]):
         start: the first sample number, of all ranks together.
         rank: of this process, out of ``ranks``.
         ranks: number of processes.
+        make: what becomes of a crop and its number; None leaves it as it is. A stream goes on:
+            it makes samples of the crops that come, without earlier ones.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class ShardCrops(IterableDataset[Tensor]):
         start: int = 0,
         rank: int = 0,
         ranks: int = 1,
+        make: MakeSample | None = None,
     ) -> None:
         self.root = root
         self.index = index
@@ -79,18 +82,20 @@ class ShardCrops(IterableDataset[Tensor]):
         self.start = start
         self.rank = rank
         self.ranks = ranks
+        self.make = make
         self._warned = False
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         options = self.options
-        batch: list[Tensor] = []
+        batch: list[Any] = []
         try:
             for number, image in self._samples(self._worker_share()):
                 rng = np.random.default_rng([options.seed, number])
                 crop = random_crop(image, options.crop, rng, options.downscale_range, options.flip)
-                batch.append(torch.from_numpy(crop.transpose(2, 0, 1).copy(order="C")))
+                sample = torch.from_numpy(crop.transpose(2, 0, 1).copy(order="C"))
+                batch.append(sample if self.make is None else self.make(sample, number))
                 if len(batch) == options.batch_size:
-                    yield torch.stack(batch)
+                    yield default_collate(batch)
                     batch = []
         except DataError as error:
             yield cast(Tensor, error)

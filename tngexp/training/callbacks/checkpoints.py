@@ -15,8 +15,8 @@ from tngexp.devices.distributed import agreed
 from tngexp.runs.checkpoint_io import PREVIOUS, copy_file
 from tngexp.runs.interrupt import Interrupted, StopRequest, catch_signals
 from tngexp.runs.learning_curve import LearningCurve
+from tngexp.training.base import LitModel
 from tngexp.training.callbacks.budget import seconds_used
-from tngexp.training.module import LitCodec
 
 __all__ = ["Checkpoints", "figures"]
 
@@ -134,7 +134,7 @@ class Checkpoints(Checkpoint):
     def _extend_curve(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: float
     ) -> None:
-        assert isinstance(pl_module, LitCodec)
+        assert isinstance(pl_module, LitModel)
         parameters = sum(p.numel() for p in pl_module.codec.parameters())
         seconds = seconds_used(trainer) or 0.0
         self._curve = self._curve.extended(trainer.global_step, loss, seconds, parameters)

@@ -103,7 +103,7 @@ class EMA(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # LitCodec.on_load_checkpoint has already moved the average to its own key.
+        # LitModel.on_load_checkpoint has already moved the average to its own key.
         source = checkpoint.get("averaged_state_dict", checkpoint["state_dict"])
         self._average = {name: source[name].detach().clone() for name in _averaged(pl_module)}
 

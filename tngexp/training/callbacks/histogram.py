@@ -37,6 +37,8 @@ class ChannelBits(pl.Callback):
     ) -> None:
         results: list[ImageResult] = outputs
         for result in results:
+            if not result.y_bits.numel():
+                continue  # no latent, but a conventional codec
             pixels = result.x.shape[-2] * result.x.shape[-1]
             self._bpp.append(result.y_bits.detach().cpu() / pixels)
 

@@ -28,7 +28,8 @@ _SHOWN = (
 class ProgressBar(callbacks.ProgressBar):
     """Counts optimizer steps of the whole run; a bar per validation would scroll it away.
 
-    Where stderr is no terminal, it gets a line now and then instead of a bar.
+    Where stderr is no terminal, it gets a line now and then instead of a bar, which Lightning's
+    ``RichProgressBar`` does not write.
 
     Args:
         seconds_per_line: time between two such lines.

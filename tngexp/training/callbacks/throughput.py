@@ -6,12 +6,16 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
+from torch import Tensor
 
 __all__ = ["Throughput"]
 
 
 class Throughput(pl.Callback):
     """Logs ``train/images_per_s``: a moving average over the latest steps, loading included.
+
+    Lightning's ``ThroughputMonitor`` measures a window of steps for a logger; the end of a run
+    tells the figure of all its steps, with or without one.
 
     Attributes:
         images_per_s: over the whole run, without the first ``warmup`` steps, which compile and
@@ -40,7 +44,8 @@ class Throughput(pl.Callback):
     ) -> None:
         now = time.perf_counter()
         seconds, self._mark = now - self._mark, now
-        images = len(batch) * trainer.world_size
+        first = batch if isinstance(batch, Tensor) else batch[0]  # of a pair of batches
+        images = len(first) * trainer.world_size
         self._batches += 1
         per_image = seconds / images
         if self._batches > self._warmup:
