@@ -179,7 +179,7 @@ def test_a_codec_called_as_an_anchor_is_another_curve(
         ("published=[nope.json]", "nope.json"),
         ("reference=vvc", "none of the curves"),
         ("viewer.images=[nope.png]", "no image called nope.png"),
-        ("metrics=[lpips]", "no metric called 'lpips'"),
+        ("metrics=[vmaf]", "no metric called 'vmaf'"),
     ],
 )
 def test_bad_input_is_one_message(change: str, message: str, words: list[str], capsys: Any) -> None:

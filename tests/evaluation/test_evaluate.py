@@ -336,7 +336,7 @@ def test_a_codec_at_two_efforts_is_two_curves(tmp_path: Path, capsys: Any) -> No
         (["checkpoint={foreign}"], "not a tngexp checkpoint"),
         (["checkpoint={ours}", "data=kodak", "data.root={folder}"], "not the Kodak set"),
         (["checkpoint={folder}"], "no run in this folder"),
-        (["checkpoint={ours}", "metrics=[lpips]"], "no metric called 'lpips'"),
+        (["checkpoint={ours}", "metrics=[vmaf]"], "no metric called 'vmaf'"),
         (["checkpoint={variable}", "qualities=[2]"], "qualities"),
         (["checkpoint={variable}", "qualities=true"], "qualities"),
         (["checkpoint={variable}", "qualities=high"], "qualities"),
