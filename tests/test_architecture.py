@@ -76,6 +76,12 @@ LAYERS: list[dict[str, set[str]]] = [
             *("schema", "types"),
         },
     },
+    {  # votes of people on pairs of files
+        "people": {
+            *("anchors", "coding", "common", "datasets", "evaluation"),
+            *("metrics", "report", "schema", "types"),
+        },
+    },
     {  # many trainings as one piece of work
         "studies": {
             *("common", "errors", "evaluation", "logs", "model", "report"),
@@ -85,8 +91,8 @@ LAYERS: list[dict[str, set[str]]] = [
     {  # programs: they call libraries, and nothing calls them
         "cli": {
             *("bitstream", "coding", "common", "errors", "evaluation", "logs"),
-            *("metrics", "model", "pixels", "report", "runs", "schema"),
-            *("studies", "training", "types", "zoo"),
+            *("metrics", "model", "people", "pixels", "report", "runs"),
+            *("schema", "studies", "training", "types", "zoo"),
         },
     },
     {  # the names that the README types
@@ -96,6 +102,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "decompress": {"cli"},
         "evaluate": {"cli", "evaluation"},
         "screen": {"cli", "studies"},
+        "study": {"cli"},
         "train": {"cli"},
     },
 ]
