@@ -91,11 +91,13 @@ def analyse(config: DictConfig | Mapping[str, Any]) -> Scores:
         )
     out = Path(plain["out"])
     study = read_study(out / "study.json")
-    reference = study.reference if plain["reference"] is None else str(plain["reference"])
-    if reference not in study.codecs:
-        raise ConfigError(f"reference={reference} is none of the codecs: {', '.join(study.codecs)}")
+    wanted = plain["reference"]
+    if wanted is not None and wanted not in study.codecs:
+        raise ConfigError(f"reference={wanted} is none of the codecs: {', '.join(study.codecs)}")
     votes = read_votes(plain["results"], study)
-    found, contests = score(study.codecs, votes.wins, reference, plain["resamples"], plain["seed"])
+    found, contests, reference = score(
+        study.codecs, votes.wins, wanted, plain["resamples"], plain["seed"], study.reference
+    )
     notes = [*votes.notes, *_remarks(votes, found, reference)]
     people, count = len(votes.participants), int(votes.wins.sum())
     tables = [_score_table(found, reference, people, count), _contest_table(contests)]
@@ -125,18 +127,21 @@ def analyse(config: DictConfig | Mapping[str, Any]) -> Scores:
 def score(
     codecs: Sequence[str],
     wins: NDArray[np.float64],
-    reference: str,
+    reference: str | None,
     resamples: int = 2000,
     seed: int = 0,
-) -> tuple[list[Score], list[Contest]]:
-    """Scores against ``reference``, and what is to be said of every two codecs.
+    preferred: str | None = None,
+) -> tuple[list[Score], list[Contest], str]:
+    """Scores, what is to be said of every two codecs, and the codec whose score is 0.
 
     Args:
         codecs: labels, n of them.
         wins: (P, n, n): how often participant P chose the row over the column.
-        reference: the label whose score is 0.
+        reference: the label whose score is 0. None chooses the one against which most scores have
+            an interval: one that nearly always loses would leave none.
         resamples: of the bootstrap.
         seed: of its draws.
+        preferred: of several such references this one.
 
     Raises:
         ConfigError: when no votes connect the codecs.
@@ -152,21 +157,35 @@ def score(
         )
     estimate = differences(total[None])[0]
     draws = differences(resampled(wins, resamples, seed))
+    units = len(wins) if len(wins) >= FEW else int(total.sum())
+
+    def bounds(i: int, j: int) -> tuple[float, float]:
+        return interval(draws[:, i, j], units)
+
     held = links(total)
-    base = codecs.index(reference)
-    scores = [
-        _score(codecs, i, base, total, estimate[i, base], draws[:, i, base], int(held[i, base]))
-        for i in range(len(codecs))
-    ]
+
+    def against(base: int) -> list[Score]:
+        return [
+            _score(codecs, i, base, total, estimate[i, base], bounds(i, base), int(held[i, base]))
+            for i in range(len(codecs))
+        ]
+
+    if reference is None:
+        order = sorted(codecs, key=lambda label: label != preferred)
+        reference = max(
+            order,
+            key=lambda label: sum(s.score is not None for s in against(codecs.index(label))),
+        )
+    scores = against(codecs.index(reference))
     contests = []
     for i, j in itertools.combinations(range(len(codecs)), 2):
         if estimate[i, j] < 0:
             i, j = j, i
         contests.append(
-            _contest(codecs, i, j, total, estimate[i, j], draws[:, i, j], int(held[i, j]))
+            _contest(codecs, i, j, total, estimate[i, j], bounds(i, j), int(held[i, j]))
         )
     scores.sort(key=lambda s: (s.score is None, -(s.score or 0.0)))
-    return scores, contests
+    return scores, contests, reference
 
 
 def _score(
@@ -175,7 +194,7 @@ def _score(
     base: int,
     total: NDArray[np.float64],
     estimate: float,
-    draws: NDArray[np.float64],
+    bounds: tuple[float, float],
     held: int,
 ) -> Score:
     name, votes = codecs[i], int(total[i].sum() + total[:, i].sum())
@@ -183,15 +202,20 @@ def _score(
         return Score(name, votes, 0.0, None, None)
     if held < LEAST_VOTES:
         return Score(name, votes, None, None, None, _too_few(held, codecs[base]))
-    low, high = interval(draws)
+    low, high = bounds
     if not math.isfinite(estimate):
         kind = "won" if estimate > 0 else "lost"
         why = f"{kind} every vote that leads to {codecs[base]}: its distance has no bound"
         return Score(name, votes, None, None, None, why)
     if not (math.isfinite(low) and math.isfinite(high)):
-        why = f"the votes set no bound on its distance from {codecs[base]}"
-        return Score(name, votes, None, None, None, why)
+        side = "lower" if math.isfinite(high) else "upper" if math.isfinite(low) else "any"
+        why = f"the votes set no {side} bound on its distance from {codecs[base]}"
+        return Score(name, votes, None, _finite(low), _finite(high), why)
     return Score(name, votes, float(estimate), low, high)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _contest(
@@ -200,13 +224,13 @@ def _contest(
     j: int,
     total: NDArray[np.float64],
     estimate: float,
-    draws: NDArray[np.float64],
+    bounds: tuple[float, float],
     held: int,
 ) -> Contest:
     one, other, votes = codecs[i], codecs[j], int(total[i, j] + total[j, i])
     if held < LEAST_VOTES:
         return Contest(one, other, votes, None, None, None, False, _too_few(held))
-    low, high = interval(draws)
+    low, high = bounds
     share, least, most = (_share(value) for value in (estimate, low, high))
     decided = low > 0
     why = "" if decided else "the interval contains 50 %: these votes cannot tell"
@@ -242,16 +266,16 @@ def _score_table(scores: Sequence[Score], reference: str, people: int, votes: in
     rows = []
     for one in scores:
         figure = refused(one.refused) if one.score is None else Cell(_real(one.score), one.score)
-        bounds = "–" if one.low is None else f"{_real(one.low)} … {_real(one.high or 0.0)}"
+        bounds = _bounds(one.low, one.high)
         rows.append((Cell(one.codec, one.codec), figure, Cell(bounds), Cell(str(one.votes))))
     return Table(
         "scores",
         f"Scores of {votes} votes by {people} participant{'s' if people > 1 else ''}",
-        (Column("codec", numeric=False), Column("score"), Column("95 %"), Column("votes")),
+        (Column("codec", numeric=False), Column("score"), Column("interval"), Column("votes")),
         tuple(rows),
         caption=(
-            f"Bradley–Terry: ln of the odds of being chosen over {reference}, by people who saw "
-            "these photos at this rate."
+            f"Bradley–Terry: ln of the odds of being chosen over {reference}, with a 95 % "
+            "interval; by people who saw these photos at this rate."
         ),
     )
 
@@ -263,9 +287,7 @@ def _contest_table(contests: Sequence[Contest]) -> Table:
         bounds = "–"
         if c.low is not None and c.high is not None:
             bounds = f"{100 * c.low:.0f} … {100 * c.high:.0f} %"
-        verdict = (
-            Cell("closer to the original") if c.decided else Cell("cannot be told", note=c.refused)
-        )
+        verdict = Cell("yes") if c.decided else Cell("no", note=c.refused)
         rows.append(
             (
                 *(Cell(c.one, c.one), Cell(c.other, c.other), shown, Cell(bounds)),
@@ -277,15 +299,23 @@ def _contest_table(contests: Sequence[Contest]) -> Table:
         "Every two codecs",
         (
             *(Column("codec", numeric=False), Column("against", numeric=False)),
-            *(Column("chosen"), Column("95 %"), Column("votes")),
-            Column("verdict", numeric=False),
+            *(Column("chosen"), Column("interval"), Column("votes")),
+            Column("told apart", numeric=False),
         ),
         tuple(rows),
         caption=(
-            "How often the model has the first chosen over the second. Each interval holds by "
-            f"itself: of {len(contests)} some may err."
+            "How often the model has the first chosen over the second, with a 95 % interval. "
+            f"Each holds by itself: of {len(contests)} some may err."
         ),
     )
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"{_real(low)} … {_real(high)}"
+    if high is not None:
+        return f"below {_real(high)}"
+    return "–" if low is None else f"above {_real(low)}"
 
 
 def _real(value: float) -> str:

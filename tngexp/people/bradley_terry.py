@@ -85,12 +85,26 @@ def resampled(wins: Wins, count: int, seed: int) -> Wins:
     return result
 
 
-def interval(values: Reals, level: float = 0.95) -> tuple[float, float]:
-    """Between which values the middle ``level`` of ``values`` (R,) lies; NaN counts against both.
+def interval(values: Reals, units: int, level: float = 0.95) -> tuple[float, float]:
+    """Between which values lies what ``values`` (R,), of resampled votes, estimate; at ``level``.
 
-    A set of votes that says nothing may as well have said anything: it widens both ends.
+    The percentiles are spread to those of Hesterberg 2015, "expanded percentile": of few units the
+    bootstrap varies too little, by √((n − 1)/n), and by a normal law where Student's t belongs. Of
+    5 participants it would cover the truth in four of five cases and not in 95 %.
+
+    NaN counts against both ends: votes that say nothing may as well have said anything.
+
+    Args:
+        values: one of each resampled set of votes.
+        units: what was resampled, so many of them: participants or votes.
+        level: of the interval.
     """
-    beyond = int(np.floor((1 - level) / 2 * len(values)))
+    from scipy.stats import norm, t  # type: ignore[import-untyped]  # slow
+
+    if units < 2:
+        return -np.inf, np.inf
+    spread = np.sqrt(units / (units - 1)) * t.ppf((1 - level) / 2, units - 1)
+    beyond = int(norm.cdf(spread) * len(values))
     low = np.sort(np.where(np.isnan(values), -np.inf, values))[beyond]
     high = np.sort(np.where(np.isnan(values), np.inf, values))[len(values) - 1 - beyond]
     return float(low), float(high)

@@ -58,7 +58,7 @@ class Study:
     catches: tuple[str, ...]  # photos whose original is shown beside a ruined version
     size: tuple[int, int]  # width and height of every picture
     catch_trials: int  # of them so many in a session
-    reference: str  # label of the codec whose score is 0
+    reference: str  # label of the codec whose score is 0 where that leaves most scores
     about: Mapping[str, Any] = field(default_factory=dict)  # for people only
 
     @property

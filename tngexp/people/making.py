@@ -90,7 +90,7 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
     plain = _checked_options(config)
     out = Path(plain["out"])
     anchors, notes = _anchors(plain["anchors"])
-    places = plain["runs"]
+    places = [] if plain["runs"] is None else plain["runs"]
     if not isinstance(places, Mapping):
         places = as_list("runs", places)
     models = load_models(places) if places else []
@@ -311,7 +311,7 @@ def _side(label: str, version: _Version) -> Side:
 
 
 def _reference(curves: Mapping[str, list[Model] | Anchor], wanted: Any) -> str:
-    """The codec whose score is 0: as ``python -m tngexp.compare`` chooses it."""
+    """The codec whose score is 0 where it can be: chosen as ``tngexp.compare`` does."""
     if wanted is not None:
         if wanted not in curves:
             raise ConfigError(f"reference={wanted} is none of the codecs: {', '.join(curves)}")

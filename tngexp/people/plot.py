@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tngexp.common.atomic import replacing
 from tngexp.common.terminal import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["save_scores"]
 
@@ -23,8 +27,8 @@ def save_scores(
     """Draw a row for each codec: its score and the interval, or that there is none.
 
     Args:
-        scores: label, score in ln of odds, and the ends of its interval; None where refused. The
-            reference has a score and no interval.
+        scores: label, score in ln of odds, and the ends of its interval; None where refused, or
+            for an end without bound. The reference has a score and no interval.
         path: a PNG; replaced whole.
         title: above the axes.
         reference: label of the codec at 0.
@@ -38,14 +42,7 @@ def save_scores(
     axes.axvline(0, color="#c9c9c9", linewidth=1, zorder=1)
     for row, (_, score, low, high) in enumerate(scores):
         if score is None:
-            axes.annotate(
-                "n/a",
-                (0.02, row),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                color=_SOFT,
-                fontsize=8,
-            )
+            _draw_refused(axes, row, low, high)
             continue
         if low is not None and high is not None:
             axes.plot([low, high], [row, row], color=_BLUE, linewidth=2, solid_capstyle="butt")
@@ -59,12 +56,12 @@ def save_scores(
             markerfacecolor=_BLUE if full else "white",
             zorder=3,
         )
-    axes.set_yticks(range(len(scores)), [""] * len(scores))
-    for label, (name, *_) in zip(axes.get_yticklabels(), scores, strict=True):
-        label.set_parse_math(False)  # a $ in a name is no formula
-        text = shown(name)
-        label.set_text(text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…")
-    axes.set_yticks(range(len(scores)), [label.get_text() for label in axes.get_yticklabels()])
+    names = [shown(name) for name, *_ in scores]
+    axes.set_yticks(
+        range(len(names)),
+        [n if len(n) <= _LONGEST_NAME else f"{n[: _LONGEST_NAME - 1]}…" for n in names],
+        parse_math=False,  # a $ in a name is no formula
+    )
     axes.set_ylim(len(scores) - 0.4, -0.6)
     heading = axes.set_title(title, loc="left", fontsize=9, color=_INK)
     heading.set_parse_math(False)
@@ -76,3 +73,21 @@ def save_scores(
     axes.spines[["top", "right", "left"]].set_visible(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+
+
+def _draw_refused(axes: Axes, row: int, low: float | None, high: float | None) -> None:
+    """No score: an arrow from the only bound, or words."""
+    bound = high if low is None else low
+    if bound is None:
+        place: dict[str, Any] = {"xy": (0.02, row), "xycoords": ("axes fraction", "data")}
+        axes.annotate("n/a", **place, va="center", color=_SOFT, fontsize=8)
+        return
+    axes.plot(bound, row, marker="|", color=_SOFT, markersize=9)
+    axes.annotate(
+        "",
+        (bound + (-0.7 if low is None else 0.7), row),
+        (bound, row),
+        arrowprops={"arrowstyle": "->", "color": _SOFT, "linewidth": 1.4},
+    )
+    axes.update_datalim([(bound + (-0.8 if low is None else 0.8), row)])
+    axes.autoscale_view()

@@ -61,7 +61,7 @@ class CompareConf:
 class StudyConf:
     """``python -m tngexp.study``, :func:`tngexp.people.making.make_study` and the analysis."""
 
-    runs: Any = field(default_factory=list)
+    runs: Any = None
     data: Any = None
     anchors: Any = field(default_factory=lambda: ["jpeg", "webp", "avif", "bpg"])
     bpp: float = 0.15
