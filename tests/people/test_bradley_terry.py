@@ -51,7 +51,7 @@ def test_strengths_are_those_of_a_general_optimizer() -> None:
 def test_who_never_lost_is_without_bound_and_leaves_the_others_alone() -> None:
     wins = np.zeros((1, 4, 4))
     wins[0, 0, 1], wins[0, 1, 0] = 20, 10
-    wins[0, 2, 0] = wins[0, 2, 1] = 9  # 2 won all its votes
+    wins[0, 2, 0] = 9  # 2 won all its votes, which were against 0 alone
     found = differences(wins)[0]
     assert found[0, 1] == pytest.approx(math.log(2))
     assert found[2, 0] == found[2, 1] == np.inf

@@ -47,8 +47,8 @@ class Ballot:
 def write_ballot(path: Path, ballot: Ballot) -> None:
     """Write the page, whole or not at all; it needs nothing beside it and no network.
 
-    Pictures are lossless and stand in it once each: a photo of 512×512 takes about 0.4 MB, what a
-    codec made of it at a low rate half of that.
+    Pictures are lossless and stand in it once each: of 512×400 pixels at 0.15 bpp they took 0.19 MB
+    on average, originals included.
 
     Args:
         path: the file to write; replaced if it exists, its folder is created.
