@@ -197,6 +197,16 @@ def test_the_original_shows_while_it_is_held(browser, made, context: dict[str, A
         assert shown == page.locator(f"#{original}").text_content()
 
 
+def test_the_buttons_of_a_phone_on_its_side_are_in_sight(browser, made) -> None:
+    side = PHONE | {"viewport": {"width": 844, "height": 390}}
+    with opened(browser, made.page, **side) as page:
+        page.click("#start")
+        ready(page, 1)
+        page.add_style_tag(content="#pair img { height: 400px; }")  # as larger photos have it
+        box = page.locator("#second").bounding_box()
+        assert box["y"] + box["height"] <= 390
+
+
 def test_a_reload_goes_on_where_it_was(browser, made) -> None:
     with opened(browser, made.page) as page:
         page.click("#start")
