@@ -40,7 +40,7 @@ def options() -> str:
         about = " ".join((schema.__doc__ or "").split())
         rows = "\n".join(f"| `{f.name}` | `{_kind(f.type)}` |" for f in fields(schema))
         parts.append(f"## {name}\n\n{about}\n\n| option | type |\n|---|---|\n{rows}\n")
-    programs = ("train", "evaluate", "compare", "screen")
+    programs = ("train", "evaluate", "compare", "screen", "study")
     parts += [_file(ROOT / "conf" / f"{p}.yaml", f"python -m tngexp.{p}", 2) for p in programs]
     for folder in sorted(path for path in (ROOT / "conf").iterdir() if path.is_dir()):
         parts.append(f"## {folder.name}=…\n")

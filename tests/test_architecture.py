@@ -80,6 +80,12 @@ LAYERS: list[dict[str, set[str]]] = [
             *("schema", "types"),
         },
     },
+    {  # votes of people on pairs of files
+        "people": {
+            *("anchors", "coding", "common", "datasets", "evaluation"),
+            *("metrics", "report", "schema", "types"),
+        },
+    },
     {  # many trainings as one piece of work
         "studies": {
             *("common", "errors", "evaluation", "logs", "model", "report"),
@@ -89,7 +95,7 @@ LAYERS: list[dict[str, set[str]]] = [
     {  # programs: they call libraries, and nothing calls them
         "cli": {
             *("anchors", "bitstream", "coding", "common", "errors", "evaluation", "hybrid"),
-            *("logs", "metrics", "model", "pixels", "report", "runs", "schema"),
+            *("logs", "metrics", "model", "people", "pixels", "report", "runs", "schema"),
             *("studies", "training", "types", "zoo"),
         },
     },
@@ -100,6 +106,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "decompress": {"cli"},
         "evaluate": {"cli", "evaluation"},
         "screen": {"cli", "studies"},
+        "study": {"cli"},
         "train": {"cli"},
     },
 ]

@@ -24,7 +24,7 @@ from tngexp.report.table import Cell, Column, Table
 from tngexp.types import ConfigError
 
 WANDB = "tngexp.logs.loggers.OfflineWandb"
-HYDRA = ("train", "evaluate", "compare", "screen", "complexity")
+HYDRA = ("train", "evaluate", "compare", "screen", "study", "complexity")
 OTHERS = ("cli.main", "compress", "decompress", "interop", "datasets.pack")
 
 

@@ -52,7 +52,7 @@ def test_training_commands_compose(command: str) -> None:
     assert {"encoder", "quantizer", "prior", "rate", "loss"} <= config.keys()
 
 
-@pytest.mark.parametrize("program", ["evaluate", "compare", "screen"])
+@pytest.mark.parametrize("program", ["evaluate", "compare", "screen", "study"])
 def test_commands_of_other_programs_compose(program: str) -> None:
     prefix = f"python -m tngexp.{program} "
     found = [line for page in PAGES for line in lines(page) if line.startswith(prefix)]

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
+from tngexp.report import ballot
 from tngexp.report import html as report_module
 from tngexp.report.html import write_report
 from tngexp.report.pictures import Reconstruction, ViewerImage
@@ -221,7 +222,7 @@ def test_empty_parts_are_hidden_and_cost_nothing(tmp_path) -> None:
     assert len(text) < 100_000
 
 
-def test_the_page_has_all_of_its_scripts() -> None:
+def test_the_pages_have_all_of_their_scripts() -> None:
     folder = resources.files("tngexp.report") / "assets"
     scripts = {entry.name for entry in folder.iterdir() if entry.name.endswith(".js")}
-    assert scripts == set(report_module._SCRIPTS)
+    assert scripts == {*report_module._SCRIPTS, *ballot._SCRIPTS}

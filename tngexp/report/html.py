@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tngexp.common.atomic import replacing
@@ -17,11 +15,14 @@ from tngexp.metrics.curves import QUALITY_METRICS, Curve, ImagePoint, RDPoint
 from tngexp.report.pictures import Pixels, ViewerImage, viewer_data
 from tngexp.report.style import curve_label, line_styles
 from tngexp.report.table import Footnotes, Table
+from tngexp.report.template import plain, template
 
 __all__ = ["write_report"]
 
-_ASSETS = PackageLoader("tngexp.report", "assets")
-_SCRIPTS = ("figures.js", "charts.js", "stage.js", "viewer.js", "tables.js", "report.js")
+_SCRIPTS = (
+    *("figures.js", "page.js", "charts.js", "stage.js"),
+    *("viewer.js", "tables.js", "report.js"),
+)
 _IMAGE_COLUMNS = (
     "image",
     "width",
@@ -70,7 +71,12 @@ def write_report(
         "styles": [vars(style) for style in styles],
         "viewer": [viewer_data(image, pixels) for image in images],
     }
-    text = _template("report.html").render(
+    page_template = template(
+        "report.html",
+        filters={"label": curve_label, "details": _details},
+        functions={"plotly": _plotly},
+    )
+    text = page_template.render(
         title=title,
         subtitle=subtitle,
         curves=list(zip(curves, styles, strict=True)),
@@ -78,39 +84,14 @@ def write_report(
         tables=[(table, Footnotes()) for table in tables],
         notes=notes,
         meta=meta,
-        curves_data=_plain(_curves_data(title, subtitle, curves)),
-        page_data=_plain(page),
+        curves_data=plain(_curves_data(title, subtitle, curves)),
+        page_data=plain(page),
         pixels=pixels.uris,
         scripts=_SCRIPTS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(valid(text), encoding="utf-8")
-
-
-def _template(name: str) -> Template:
-    """A template that escapes every value, unless it is ``Markup`` or JSON."""
-    environment = Environment(
-        loader=_ASSETS,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # tojson writes < as \u003c: no < means no end tag and no comment in a script element.
-    environment.policies["json.dumps_kwargs"] = {
-        "ensure_ascii": False,
-        "allow_nan": False,
-        "separators": (",", ":"),
-    }
-    environment.filters |= {"label": curve_label, "details": _details}
-    environment.globals |= {"asset": lambda name: _asset(environment, name), "plotly": _plotly}
-    return environment.get_template(name)
-
-
-def _asset(environment: Environment, name: str) -> Markup:
-    """A script or style sheet as it is; its braces are no template's."""
-    return Markup(_ASSETS.get_source(environment, name)[0])  # our own files
 
 
 def _plotly() -> Markup:
@@ -172,16 +153,3 @@ def _image(image: ImagePoint, further: Sequence[str]) -> list[Any]:
         *(getattr(image, name) for name in _IMAGE_COLUMNS),
         *(image.metrics.get(name) for name in further),
     ]
-
-
-def _plain(data: Any) -> Any:
-    """The same with only what JSON knows; NaN and infinity become null, the unknown its text."""
-    if isinstance(data, Mapping):
-        return {str(key): _plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_plain(value) for value in data]
-    if isinstance(data, float):
-        return float(data) if math.isfinite(data) else None
-    if data is None or isinstance(data, bool | int):
-        return data
-    return valid(str(data))  # here, since the backslashes of a name are escaped yet

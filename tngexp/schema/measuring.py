@@ -1,4 +1,4 @@
-"""What ``conf/evaluate.yaml`` and ``conf/compare.yaml`` may contain."""
+"""What ``conf/evaluate.yaml``, ``conf/compare.yaml`` and ``conf/study.yaml`` may contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tngexp.common.options import as_list, known_options
 from tngexp.errors import ConfigError
 
-__all__ = ["CompareConf", "EvaluateConf", "checked"]
+__all__ = ["CompareConf", "EvaluateConf", "StudyConf", "checked"]
 
 
 @dataclass
@@ -57,7 +57,29 @@ class CompareConf:
     seed: int = 0
 
 
-_LISTS = ("anchors", "metrics", "published")
+@dataclass
+class StudyConf:
+    """``python -m tngexp.study``, :func:`tngexp.people.making.make_study` and the analysis."""
+
+    runs: Any = None
+    data: Any = None
+    anchors: Any = field(default_factory=lambda: ["jpeg", "webp", "avif", "bpg"])
+    bpp: float = 0.15
+    tolerance: float = 0.1
+    images: Any = 8
+    held_out: bool = False
+    size: Any = None
+    trials: int = 60
+    catches: int = 6
+    results: Any = field(default_factory=list)
+    reference: Any = None
+    resamples: int = 2000
+    out: Any = "study"
+    cache: Any = None
+    seed: int = 0
+
+
+_LISTS = ("anchors", "metrics", "published", "results")
 
 
 def checked(config: Mapping[str, Any], schema: type[Any]) -> dict[str, Any]:
@@ -65,7 +87,7 @@ def checked(config: Mapping[str, Any], schema: type[Any]) -> dict[str, Any]:
 
     Args:
         config: plain and resolved.
-        schema: :class:`EvaluateConf` or :class:`CompareConf`.
+        schema: :class:`EvaluateConf`, :class:`CompareConf` or :class:`StudyConf`.
 
     Raises:
         ConfigError: for an unknown or a missing option, or a value of a wrong type.

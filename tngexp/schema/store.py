@@ -7,13 +7,13 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from tngexp.common.configuration import register_resolvers
-from tngexp.schema.measuring import CompareConf, EvaluateConf
+from tngexp.schema.measuring import CompareConf, EvaluateConf, StudyConf
 from tngexp.schema.run import TrainConf
 from tngexp.schema.trainer import TrainerConf
 
 __all__ = ["SCHEMA", "register_config"]
 
-_CONFS = (TrainConf, TrainerConf, EvaluateConf, CompareConf)
+_CONFS = (TrainConf, TrainerConf, EvaluateConf, CompareConf, StudyConf)
 SCHEMA: dict[str, type[Any]] = {conf.__name__: conf for conf in _CONFS}
 """The structured configs by the names that Hydra's messages call them."""
 
@@ -25,4 +25,5 @@ def register_config() -> None:
     store.store(name="train_schema", node=TrainConf, provider="tngexp")
     store.store(name="evaluate_schema", node=EvaluateConf, provider="tngexp")
     store.store(name="compare_schema", node=CompareConf, provider="tngexp")
+    store.store(name="study_schema", node=StudyConf, provider="tngexp")
     store.store(group="trainer", name="schema", node=TrainerConf, provider="tngexp")

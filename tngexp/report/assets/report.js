@@ -1,35 +1,4 @@
-// Starts everything: theme, charts, viewer, tables, downloads.
-
-const THEMES = ["auto", "light", "dark"];
-
-function setTheme(theme) {
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  byId("theme").textContent = `◐ ${theme}`;
-  byId("theme").setAttribute("aria-label", `Theme: ${theme}`);
-}
-
-// A page from a folder may be refused a memory; then the theme lasts as long as the page.
-function remembered() {
-  try {
-    const theme = localStorage.getItem("tngexp-theme");
-    return THEMES.includes(theme) ? theme : "auto";
-  } catch {
-    return "auto";
-  }
-}
-
-function remember(theme) {
-  try {
-    localStorage.setItem("tngexp-theme", theme);
-  } catch { /* see above */ }
-}
-
-function save(name, type, text) {
-  const address = URL.createObjectURL(new Blob([text], { type }));
-  element("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
-}
+// Starts everything: charts, viewer, tables, downloads.
 
 // One line for each image at each setting; quoted means have no image.
 function csv({ curves, image_columns: columns }) {
@@ -51,18 +20,11 @@ function csv({ curves, image_columns: columns }) {
 
 const data = readJson("curves-data");
 const page = readJson("page-data");
-let theme = remembered();
-setTheme(theme);
+const theme = startTheme(() => charts.redraw());
 const charts = data.curves.length ? createCharts(data, page.styles) : { redraw() {} };
 if (page.viewer.length) createViewer(page.viewer, data.curves);
 document.querySelectorAll(".table table").forEach(sortable);
 
-byId("theme").addEventListener("click", () => {
-  theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-  setTheme(theme);
-  remember(theme);
-  charts.redraw();
-});
 darkSystem.addEventListener("change", () => charts.redraw());
 byId("save-json").addEventListener("click", () => save("curves.json", "application/json", byId("curves-data").textContent));
 byId("save-csv").addEventListener("click", () => save("curves.csv", "text/csv", csv(data)));
@@ -73,6 +35,6 @@ addEventListener("beforeprint", () => {
   charts.redraw();
 });
 addEventListener("afterprint", () => {
-  setTheme(theme);
+  theme.restore();
   charts.redraw();
 });

@@ -1,0 +1,1 @@
+"""Asking people: a page of blind pairs, and what their votes say."""

@@ -1,0 +1,36 @@
+"""What making a page and reading its results share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tngexp.schema.measuring import StudyConf, checked
+
+__all__ = ["connected", "plain_options"]
+
+
+def plain_options(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """``conf/study.yaml`` as plain data, defaults filled in.
+
+    Raises:
+        ConfigError: for an unknown option or a value of a wrong type.
+    """
+    node = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+    plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return checked({str(key): value for key, value in plain.items()}, StudyConf)
+
+
+def connected(labels: Sequence[str], links: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """Labels in groups that links hold together, each in the order of ``labels``."""
+    group = {label: {label} for label in labels}
+    for one, other in links:
+        if group[one] is not group[other]:
+            group[one] |= group[other]
+            for label in group[other]:
+                group[label] = group[one]
+    distinct = {id(members): members for members in group.values()}.values()
+    return [[label for label in labels if label in members] for members in distinct]
