@@ -16,6 +16,7 @@ from tngexp.bitstream.targets import compress_to
 from tngexp.cli.main import main
 from tngexp.datasets.sample import packaged_photos
 from tngexp.evaluation import load_models
+from tngexp.hybrid.model import load_hybrid
 from tngexp.metrics import ms_ssim, psnr
 
 PHOTO = ("skimage", "data/chelsea.png")  # held out of every training
@@ -45,6 +46,26 @@ def test_a_model_is_what_was_pinned(name: str) -> None:
     assert codec.fingerprint().hex() == zoo.MODELS[name].fingerprint
     assert codec._stored is not None  # shipped, not derived anew on each machine
     assert (CARDS / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+def test_a_network_is_what_was_pinned(name: str, photo: Image.Image) -> None:
+    assert zoo.path(name).stat().st_size <= 2_000_000
+    network = load_hybrid(name)
+    assert network.config is not None
+    assert (CARDS / f"{name}.md").is_file()
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=15)
+    x = np.asarray(photo).astype(float)
+    before = np.asarray(Image.open(buffer).convert("RGB")).astype(float)
+    after = np.asarray(tngexp.restore(buffer.getvalue(), name)).astype(float)
+    gain = 10 * np.log10(((before - x) ** 2).mean() / ((after - x) ** 2).mean())
+    assert gain > 0.4  # dB
+
+
+def test_the_default_network_is_shipped(photo: Image.Image) -> None:
+    assert zoo.DEFAULT_NETWORK in zoo.NETWORKS
+    assert tngexp.restore(photo).size == photo.size
 
 
 @pytest.mark.parametrize("name", zoo.MODELS)

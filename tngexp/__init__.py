@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Codec", "__version__", "load"]
+__all__ = ["Codec", "__version__", "load", "restore"]
 
 if TYPE_CHECKING:
     from tngexp.bitstream.codec_files import load
+    from tngexp.hybrid.restore import restore
     from tngexp.model.codec import Codec
 
 
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from tngexp.model.codec import Codec
 
         return Codec
+    if name == "restore":
+        from tngexp.hybrid.restore import restore
+
+        return restore
     raise AttributeError(f"module 'tngexp' has no attribute '{name}'")

@@ -48,8 +48,16 @@ the result."""
 _NO_SETTINGS = frozenset({"command", "inputs", "output", "model", "force"})
 
 
-def add_common_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
-    """Inputs, output, model and ``--force``."""
+def add_common_arguments(
+    parser: argparse.ArgumentParser, suffix: str, model: str | None = None
+) -> None:
+    """Inputs, output, model and ``--force``.
+
+    Args:
+        parser: gets them.
+        suffix: of outputs without a name.
+        model: help on the model, if it is not a codec.
+    """
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -66,7 +74,8 @@ def add_common_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="a shipped codec or a checkpoint; default: what TNGEXP_MODEL names, else what "
+        help=model
+        or "a shipped codec or a checkpoint; default: what TNGEXP_MODEL names, else what "
         f"the .tng file names, else {zoo.DEFAULT}",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing outputs")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tngexp.bitstream.targets import Target
     from tngexp.pixels import Picture
 
-__all__ = ["DESCRIPTION", "EXTENSIONS", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "EXTENSIONS", "TARGETS", "add_arguments", "run"]
 
 DESCRIPTION = "Compress images to .tng files."
 
@@ -31,11 +31,12 @@ EXTENSIONS = frozenset(
 )
 """What a folder is searched for."""
 
-_TARGETS: tuple[tuple[str, Target, str], ...] = (
+TARGETS: tuple[tuple[str, Target, str], ...] = (
     ("--target-bpp", "bpp", "the best file of at most so many bits per pixel"),
     ("--target-psnr", "psnr", "the smallest file of at least so many dB PSNR"),
     ("--target-msssim", "ms_ssim", "the smallest file of at least this MS-SSIM (0 … 1)"),
 )
+"""Options that ask for a size or a quality, and what help says of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="0 (smallest file) to 1 (best image), for variable-rate models; default: 0.5",
     )
-    for option, target, text in _TARGETS:
+    for option, target, text in TARGETS:
         rate.add_argument(
             option,
             type=_positive,
@@ -71,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what an effort above 0 searches for; default: what the model was trained for",
     )
     parser.add_argument(
+        "--via",
+        metavar="CODEC",
+        help="write a standard file of jpeg, webp, avif or bpg instead, with the setting and the "
+        "size of the picture that suit tng restore best; needs a target, and --model names the "
+        "network",
+    )
+    parser.add_argument(
         "--exact",
         action="store_true",
         help="keep the colours of fully transparent pixels, which nobody sees",
@@ -79,6 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
+    if arguments.via is not None:
+        from tngexp.cli.via import run_via
+
+        return run_via(arguments)
     inputs, output = settle("compress", arguments, EXTENSIONS, {".tng"})
     work = plan(inputs, output, ".tng", EXTENSIONS)
     quality: float | None = arguments.quality
@@ -89,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     effort: int = arguments.effort
     if arguments.tune and not effort:
         raise ConfigError("--tune says what a search looks for: add --effort 1 … 9")
-    targets = [(t, v) for _, t, _ in _TARGETS if (v := getattr(arguments, t)) is not None]
+    targets = [(t, v) for _, t, _ in TARGETS if (v := getattr(arguments, t)) is not None]
 
     if targets and effort:
         raise ConfigError(

@@ -20,13 +20,21 @@ from tngexp.errors import ConfigError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["DESCRIPTION", "add_arguments", "encode_image", "run"]
+__all__ = [
+    "DESCRIPTION",
+    "FORMATS",
+    "SUFFIX",
+    "add_arguments",
+    "encode_image",
+    "format_of",
+    "run",
+]
 
 DESCRIPTION = "Decompress .tng files to lossless images."
 
-_FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _OPTIONS = {"png": {}, "tiff": {"compression": "tiff_lzw"}}
-_SUFFIX = {"png": ".png", "tiff": ".tif"}
+SUFFIX = {"png": ".png", "tiff": ".tif"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     kind = arguments.format or "png"
     # Any image's name is meant as the output, be it in a format that is not written.
     inputs, output = settle("decompress", arguments, {".tng"}, EXTENSIONS)
-    work = plan(inputs, output, _SUFFIX[kind], {".tng"})
+    work = plan(inputs, output, SUFFIX[kind], {".tng"})
     if not work.batch:
-        kind = _format_of(work.jobs[0].target, arguments.format)
+        kind = format_of(work.jobs[0].target, arguments.format)
     models = functools.cache(load_model)
     given = arguments.model or os.environ.get(MODEL_VARIABLE)
     if given:
@@ -87,7 +95,7 @@ def encode_image(image: Image.Image, kind: str) -> bytes:
     options: dict[str, object] = dict(_OPTIONS[kind])
     if profile := image.info.get("icc_profile"):
         options["icc_profile"] = profile
-    if exif := image.getexif():
+    if exif := image.info.get("exif") or image.getexif():
         options["exif"] = exif
     if (cicp := image.info.get("cicp")) and kind == "png":
         options["pnginfo"] = chunks = PngInfo()
@@ -97,8 +105,13 @@ def encode_image(image: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _format_of(target: Path | None, chosen: str | None) -> str:
-    named = None if target is None else _FORMATS.get(target.suffix.lower())
+def format_of(target: Path | None, chosen: str | None) -> str:
+    """The format of a picture written to ``target``, as its name or ``--format`` says.
+
+    Raises:
+        ConfigError: for another name, or when the two contradict.
+    """
+    named = None if target is None else FORMATS.get(target.suffix.lower())
     if target is not None and target.suffix and named is None and chosen is None:
         raise ConfigError(
             f"{target}: images are written as {' or '.join(sorted(_OPTIONS))}; "

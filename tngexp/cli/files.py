@@ -60,7 +60,7 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
         inputs: files, folders (searched recursively for ``extensions``), or ``-``.
         output: a file for one input, a folder for several or for a folder, whose tree it then
             repeats; ``-``; None for beside the input.
-        suffix: of outputs whose name is not given, with the dot.
+        suffix: what takes the place of an input's suffix where no name is given: ".tng".
         extensions: in lower case, with the dot.
 
     Raises:
@@ -81,7 +81,7 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
     if not batch:
         source = paths[0]
         assert source is not None
-        beside = source.with_suffix(suffix)
+        beside = source.with_name(source.stem + suffix)
         if output is None:
             return Plan([Job(source, beside)], batch=False)
         into = output.endswith(("/", os.sep)) or Path(output).is_dir()
@@ -103,7 +103,8 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
             left_out += missed
         for source in found:
             inside = Path(source.name) if root is None else source.relative_to(root)
-            target = (source if folder is None else folder / inside).with_suffix(suffix)
+            target = source if folder is None else folder / inside
+            target = target.with_name(target.stem + suffix)
             jobs.setdefault(
                 (os.path.realpath(source), os.path.abspath(target)), Job(source, target)
             )

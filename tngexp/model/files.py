@@ -35,7 +35,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if path.is_dir():
             hint = " (a folder: name the file inside, …/checkpoints/best.ckpt)"
         elif not path.suffix:  # meant as a name
-            hint = f" (shipped models: {', '.join(zoo.MODELS)})"
+            hint = f" (shipped models: {', '.join([*zoo.MODELS, *zoo.NETWORKS])})"
         raise CheckpointError(f"{path}: no such checkpoint{hint}")
     if path.suffix == SAFETENSORS or _begins_like_safetensors(path):
         return _read_safetensors(path)
@@ -118,6 +118,7 @@ def locate(name_or_path: str | Path) -> Path:
     folder: a path has a separator or a suffix, as ``./tng-objective``, or is a ``Path``.
     """
     path = Path(name_or_path).expanduser()
-    if str(name_or_path) in zoo.MODELS and (isinstance(name_or_path, str) or not path.exists()):
+    shipped = str(name_or_path) in zoo.MODELS or str(name_or_path) in zoo.NETWORKS
+    if shipped and (isinstance(name_or_path, str) or not path.exists()):
         return zoo.path(str(name_or_path))
     return path

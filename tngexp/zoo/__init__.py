@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tngexp.errors import CheckpointError
 
-__all__ = ["DEFAULT", "MODELS", "Shipped", "name_of", "path"]
+__all__ = ["DEFAULT", "DEFAULT_NETWORK", "MODELS", "NETWORKS", "Shipped", "name_of", "path"]
 
 
 class Shipped(NamedTuple):
@@ -40,22 +40,31 @@ MODELS: dict[str, Shipped] = {
 DEFAULT = "tng-objective"
 """What compressing uses unless told otherwise."""
 
+NETWORKS: dict[str, str] = {
+    "restore-mse": "71e48753287c9bfc9b3dbca0baed290d888697d6b78fa19531f253ac918b12cc",
+}
+"""Networks behind conventional codecs (``docs/hybrid.md``), and the SHA-256 of their files."""
+
+DEFAULT_NETWORK = "restore-mse"
+"""What restoring uses unless told otherwise."""
+
 
 def path(name: str) -> Path:
-    """The weights file of a shipped model.
+    """The weights file of a shipped codec or network.
 
     Raises:
         CheckpointError: for an unknown name, or a file that is missing or was changed.
     """
-    if name not in MODELS:
-        known = ", ".join(MODELS) or "none"
+    pinned = {**{name: model.sha256 for name, model in MODELS.items()}, **NETWORKS}
+    if name not in pinned:
+        known = ", ".join(pinned)
         raise CheckpointError(f"there is no shipped model called {name}; shipped: {known}")
     file = Path(__file__).with_name(f"{name}.safetensors")
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}; install tngexp again") from error
-    if found != MODELS[name].sha256:
+    if found != pinned[name]:
         raise CheckpointError(f"{file} is not the file that was shipped; install tngexp again")
     return file
 

@@ -1,0 +1,201 @@
+"""``tng restore`` and ``tng compress --via`` as people type them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_hybrid import small
+from support import as_mode, photo
+
+from tngexp.cli.main import main
+from tngexp.hybrid.model import Hybrid, save_hybrid
+from tngexp.hybrid.note import read_note
+from tngexp.hybrid.restore import restore
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "models" / "small.safetensors"
+    path.parent.mkdir()
+    save_hybrid(small("jpeg", "webp", factors=(1, 2), strength=0.01), path)
+    return str(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two files of codecs, a PNG and a file that is none of them."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    photo(40, 30).save(folder / "a.jpg", quality=40)
+    photo(30, 40).save(folder / "deep" / "b.webp", quality=40)
+    photo(30, 40).save(folder / "c.png")
+    (folder / "d.txt").write_text("notes")
+    return folder
+
+
+def picture(path: Path) -> Any:
+    return np.asarray(opened(path))
+
+
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
+def test_a_file_becomes_a_png_beside_it(
+    folder: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(folder / "a.jpg"), "--model", model]) == 0
+    expected = np.asarray(restore(folder / "a.jpg", model))
+    assert np.array_equal(picture(folder / "a-restored.png"), expected)
+    assert "a-restored.png: restored from jpeg, step " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["-o", "out.tif"], ["out.tif"]])
+def test_the_output_can_be_named(
+    words: list[str], folder: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(["restore", "a.jpg", *words, "--model", model]) == 0
+    assert opened(Path("out.tif")).format == "TIFF"
+
+
+def test_standard_streams(
+    folder: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any
+) -> None:
+    data = (folder / "a.jpg").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main(["restore", "-", "--model", model]) == 0
+    assert Image.open(io.BytesIO(capsysbinary.readouterr().out)).size == (40, 30)
+
+
+def test_a_folder_s_files_of_codecs_are_restored_once(
+    folder: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(folder), "--model", model]) == 0
+    made = {str(p.relative_to(folder)) for p in folder.rglob("*-restored*")}
+    assert made == {"a-restored.png", "deep/b-restored.png"}
+    assert "2 files restored" in capsys.readouterr().err
+    assert main(["restore", str(folder), "--model", model]) == 0
+    assert "0 files restored, 2 skipped" in capsys.readouterr().err
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*-restored*")} == made
+
+
+def test_one_bad_file_stops_no_other(
+    folder: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (folder / "a.jpg").read_bytes()
+    (folder / "0cut.jpg").write_bytes(whole[: len(whole) // 2])
+    photo(20, 20).save(folder / "e.avif")
+    assert main(["restore", str(folder), "--model", model]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 2
+    assert "0cut.jpg" in errors[0]
+    assert "damaged" in errors[0]
+    assert "e.avif: coded as AVIF, while this network was trained for jpeg, webp" in errors[1]
+    made = {p.name for p in folder.rglob("*-restored*")}
+    assert made == {"a-restored.png", "b-restored.png"}  # and nothing half-written
+    assert not list(folder.rglob(".*"))
+
+
+def test_the_variable_names_a_model(
+    folder: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TNGEXP_RESTORER", model)
+    assert main(["restore", str(folder / "a.jpg")]) == 0
+
+
+def test_a_codec_is_no_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["restore", str(folder / "a.jpg"), "--model", "tng-objective"]) == 2
+    assert "a codec of its own" in capsys.readouterr().err
+    assert not list(folder.rglob("*-restored*"))
+
+
+def test_via_writes_the_best_standard_file_of_a_size(
+    folder: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(96, 64).save(folder / "big.png")
+    words = ["compress", str(folder / "big.png"), "--via", "jpeg", "--target-bpp", "2.0"]
+    assert main([*words, "--model", model]) == 0
+    data = (folder / "big.jpg").read_bytes()
+    assert 1.6 < 8 * len(data) / (96 * 64) <= 2.0
+    assert Image.open(io.BytesIO(data)).format == "JPEG"
+    said = capsys.readouterr().err
+    assert "big.jpg: " in said
+    assert "bpp, quality " in said
+    assert main(["restore", str(folder / "big.jpg"), "--model", model]) == 0
+    assert opened(folder / "big-restored.png").size == (96, 64)
+
+
+def test_via_makes_a_picture_smaller_where_that_is_better(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smooth = Image.fromarray(np.asarray(photo(96, 64)).clip(80, 170)).resize((384, 256))
+    smooth.save(tmp_path / "smooth.png")
+    words = ["compress", str(tmp_path / "smooth.png"), "--via", "jpeg", "--target-bpp", "0.12"]
+    assert main([*words, "--model", model]) == 0
+    note = read_note((tmp_path / "smooth.jpg").read_bytes())
+    assert note is not None
+    assert (note.width, note.height) == (384, 256)
+
+
+def test_via_reaches_a_quality_with_the_smallest_file(folder: Path, model: str) -> None:
+    photo(96, 64).save(folder / "big.png")
+    sizes = []
+    for db in ("24", "30"):
+        words = ["compress", str(folder / "big.png"), "--via", "webp", "--target-psnr", db]
+        assert main([*words, "--model", model, "--force"]) == 0
+        restored = np.asarray(restore(folder / "big.webp", model)).astype(float)
+        mse = ((restored - np.asarray(photo(96, 64))) ** 2).mean()
+        assert 10 * np.log10(255**2 / mse) >= float(db) - 0.01
+        sizes.append((folder / "big.webp").stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--via", "jpeg"], "needs a target"),
+        (["--via", "jpg", "--target-bpp", "1"], "Did you mean 'jpeg'"),
+        (["--via", "avif", "--target-bpp", "1"], "trained for jpeg, webp"),
+        (["--via", "jpeg", "--target-bpp", "1", "--effort", "3"], "are for learned codecs"),
+        (["--via", "jpeg", "--target-bpp", "0.001"], "does not reach --target-bpp 0.001"),
+        (["--via", "jpeg", "--target-psnr", "90"], "does not reach --target-psnr 90"),
+    ],
+)
+def test_via_refuses_what_it_cannot_do(
+    words: list[str],
+    said: str,
+    folder: Path,
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["compress", str(folder / "c.png"), *words, "--model", model]) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "c.jpg").exists()
+
+
+def test_via_has_no_place_for_transparency(
+    folder: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_mode("RGBA").save(folder / "clear.png")
+    words = ["compress", str(folder / "clear.png"), "--via", "jpeg", "--target-bpp", "2"]
+    assert main([*words, "--model", model]) == 2
+    assert "transparency" in capsys.readouterr().err
+
+
+def test_an_interrupted_network_leaves_nothing(
+    folder: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Hybrid, "restore", interrupted)
+    assert main(["restore", str(folder / "a.jpg"), "--model", model]) == 130
+    assert not list(folder.rglob("*restored*"))
