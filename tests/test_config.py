@@ -32,7 +32,11 @@ CODEC_GROUPS = ("model", "encoder", "hyper", "quantizer", "prior", "rate", "loss
 
 
 # Chosen with model=hybrid alone, and tested apart.
-HYBRID = {("model", "hybrid"), *((g, option) for g in ("post", "pre") for option in options(g))}
+HYBRID = {
+    ("model", "hybrid"),
+    *((group, option) for group in ("post", "pre") for option in options(group)),
+    *(("experiment", option) for option in options("experiment") if option.startswith("restore")),
+}
 
 
 def plain(*overrides: str) -> dict[str, Any]:
@@ -82,6 +86,17 @@ def test_preset_is_what_it_is_called(model: str) -> None:
     assert codec.rate.variable == (model == "tng")
     if model == "gmm":
         assert config["prior"]["mixture"] == 3
+
+
+@pytest.mark.parametrize("experiment", ["restore_mse", "restore_msssim"])
+def test_recipes_of_networks_behind_codecs_compose_and_build(experiment: str) -> None:
+    config = plain(f"experiment={experiment}", "data=folder", "data.root=x")
+    hybrid = Hybrid.from_config(LitHybrid.describe(config))
+    assert hybrid.base == ("jpeg", "jpeg444", "webp", "avif", "bpg")
+    assert hybrid.factors == (1.0, 1.5, 2.0)
+    loss = build(config["loss"], trusted=True)
+    assert loss.min_side <= config["data"]["crop"]
+    assert config["data"]["crop"] % hybrid.stride == 0
 
 
 @pytest.mark.parametrize("pre", options("pre"))
