@@ -247,8 +247,12 @@ def test_a_foreign_data_module_gives_no_pairs() -> None:
 
 
 def test_a_run_ends_with_files_beside_those_of_the_codec_alone(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # anchors in this process: no others to start
     report = ["report=default", "report.anchors=[jpeg]", "report.anchor_settings={jpeg:[10,60]}"]
     cache = f"report.cache={tmp_path / 'cache'}"
     small = [word for word in SMALL if word != "report=none"]
