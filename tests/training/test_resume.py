@@ -145,9 +145,9 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
 
 
 def test_noise_depends_on_seed_step_and_micro_batch(make_codec: Callable[..., Any]) -> None:
-    from tngexp.training.base import _mix
+    from tngexp.training.noise import mix
 
-    seeds = {_mix(s, t, m) for s in range(4) for t in range(50) for m in range(4)}
+    seeds = {mix(s, t, m) for s in range(4) for t in range(50) for m in range(4)}
     assert len(seeds) == 4 * 50 * 4
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert issubclass(LitCodec, pl.LightningModule)

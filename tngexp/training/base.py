@@ -23,9 +23,11 @@ from tngexp.model.legacy import modernise_run
 from tngexp.model.objective import objective_of
 from tngexp.schema.instantiate import instantiate
 from tngexp.training.callbacks.budget import seconds_used, time_share
+from tngexp.training.noise import mix
 from tngexp.training.optimizer import MakeOptimizer, Schedule, make_optimizer, make_scheduler
 from tngexp.training.resume import take_own_options
 from tngexp.training.schedule import WarmupDecay
+from tngexp.training.state import expect_no_loss, forget_loss
 from tngexp.training.validation import ImageResult, image_scalars, to_float
 from tngexp.types import CheckpointError, ConfigError, TngexpError
 
@@ -135,8 +137,32 @@ class LitModel(pl.LightningModule, abc.ABC):
         self._max_steps = math.inf
         self._lr = 0.0  # of the current optimizer step
         self._means: defaultdict[str, list[float]] = defaultdict(list)
-        self.register_state_dict_post_hook(_forget_loss)
-        self.register_load_state_dict_post_hook(_expect_no_loss)
+        self.register_state_dict_post_hook(forget_loss)
+        self.register_load_state_dict_post_hook(expect_no_loss)
+
+    @staticmethod
+    @abc.abstractmethod
+    def describe(config: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of a training configuration that describes what is trained."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], **options: Any) -> Self:
+        """The module that a training configuration describes.
+
+        Args:
+            config: plain, resolved ``conf/train.yaml``, see :func:`tngexp.schema.compose`.
+            options: further arguments of the constructor.
+        """
+        return cls(
+            cls.describe(config),  # type: ignore[arg-type]  # subclasses build what it describes
+            config["loss"],
+            config["optimizer"],
+            config.get("scheduler"),
+            seed=config.get("seed", 0),
+            anneal_until=config.get("anneal_until", 0.9),
+            channels_last=config.get("channels_last", True),
+            **options,
+        )
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning reads URLs, and runs pickles
@@ -201,7 +227,7 @@ class LitModel(pl.LightningModule, abc.ABC):
         # Noise is a function of (seed, step, micro-batch, process) alone, so a resumed run draws
         # the same noise as one that never stopped, without generator states in the checkpoint.
         micro = batch_idx % self.trainer.accumulate_grad_batches
-        torch.manual_seed(_mix(self._seed, self.global_step, micro, self.global_rank))
+        torch.manual_seed(mix(self._seed, self.global_step, micro, self.global_rank))
         if micro == 0:
             share = max(self.global_step / self._max_steps, time_share(self.trainer))
             self.progress = min(share, 1.0)
@@ -386,24 +412,3 @@ def _optimizer(given: MakeOptimizer | Mapping[str, Any] | None) -> MakeOptimizer
     if isinstance(given, Mapping):
         return make_optimizer(given)
     return given or functools.partial(torch.optim.AdamW, lr=5e-4, betas=(0.9, 0.98), fused=True)
-
-
-def _forget_loss(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
-    for key in [key for key in state if key.startswith(f"{prefix}loss.")]:
-        del state[key]
-
-
-def _expect_no_loss(module: nn.Module, incompatible: Any) -> None:
-    missing = incompatible.missing_keys
-    missing[:] = [key for key in missing if not key.startswith("loss.")]
-
-
-def _mix(*numbers: int) -> int:
-    """A 63-bit seed in which every bit depends on every number (SplitMix64's finalizer)."""
-    state = 0
-    for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state >> 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,20 +94,6 @@ class LitHybrid(LitModel):
         hybrid = LitHybrid.describe(config)
         factors = (hybrid["pre"] or {}).get("factors", [1])
         data.make_sample = PairMaker(hybrid["base"], factors, config.get("seed", 0), _cache())
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], **options: Any) -> Self:
-        """The module that a training configuration describes, see :meth:`LitCodec.from_config`."""
-        return cls(
-            cls.describe(config),
-            config["loss"],
-            config["optimizer"],
-            config.get("scheduler"),
-            seed=config.get("seed", 0),
-            anneal_until=config.get("anneal_until", 0.9),
-            channels_last=config.get("channels_last", True),
-            **options,
-        )
 
     def terms(self, batch: Sequence[Tensor]) -> LossTerms:
         pair = Pair(*batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,25 +77,6 @@ class LitCodec(LitModel):
     @staticmethod
     def prepare(config: Mapping[str, Any], data: object) -> None:
         """Nothing: a codec is trained on the photos as they come."""
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], **options: Any) -> Self:
-        """The module that a training configuration describes.
-
-        Args:
-            config: plain, resolved ``conf/train.yaml``, see :func:`tngexp.schema.compose`.
-            options: further arguments of the constructor.
-        """
-        return cls(
-            cls.describe(config),
-            config["loss"],
-            config["optimizer"],
-            config.get("scheduler"),
-            seed=config.get("seed", 0),
-            anneal_until=config.get("anneal_until", 0.9),
-            channels_last=config.get("channels_last", True),
-            **options,
-        )
 
     def terms(self, batch: Tensor) -> LossTerms:
         x = self._images(batch)
