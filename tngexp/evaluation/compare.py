@@ -94,9 +94,14 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     records, notes = _measure(plain, models, photos, dataset, out)
     labels = list(dict.fromkeys(model.curve for model in models))
     costs = {label: details(next(m for m in models if m.curve == label).codec) for label in labels}
-    for codec in (codec for name in plain["anchors"] for codec in codecs_of(name)):
-        if isinstance(codec, HybridCodec) and codec.model is not None:
-            costs[codec.label] = hybrid_details(load_hybrid(codec.model))
+    behind = {
+        codec.label: codec.model
+        for name in plain["anchors"]
+        for codec in codecs_of(name)
+        if isinstance(codec, HybridCodec) and codec.model is not None
+    }
+    sizes = {model: hybrid_details(load_hybrid(model)) for model in set(behind.values())}
+    costs |= {label: sizes[model] for label, model in behind.items()}
     curves = [*to_curves(records, costs), *quoted]
     check_same_images(curves)
     reference = _reference(curves, plain["reference"], None if models else _alone(networks))
