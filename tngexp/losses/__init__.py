@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from tngexp.losses.base import Distortion, LossTerms, RateDistortionLoss
+from tngexp.losses.features import CodecFeatures, Features, Haar
 from tngexp.losses.mixed import MixedLoss
 from tngexp.losses.mse import MSELoss
 from tngexp.losses.msssim import MSSSIMLoss
+from tngexp.losses.wasserstein import Wasserstein, wasserstein_distortion
 
 __all__ = [
+    "CodecFeatures",
     "Distortion",
+    "Features",
+    "Haar",
     "LossTerms",
     "MSELoss",
     "MSSSIMLoss",
     "MixedLoss",
     "RateDistortionLoss",
+    "Wasserstein",
+    "wasserstein_distortion",
 ]
