@@ -31,7 +31,6 @@ LAYERS: list[dict[str, set[str]]] = [
         "anchors": {"types"},
         "datasets": {"common", "pixels", "types"},
         "layers": {"types"},
-        "losses": {"types"},
         "metrics": {"types"},
         "quantizers": {"types"},
         "rate": {"types"},
@@ -39,6 +38,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "devices": {"common", "schema", "types"},
+        "losses": {"common", "metrics", "types"},
         "post": {"layers", "types"},
         "priors": {"layers", "types"},
         "report": {"common", "metrics", "types"},

@@ -247,6 +247,8 @@ def test_what_cannot_be_searched_is_named() -> None:
     codec.model.objective = None
     with pytest.raises(ConfigError, match="does not tell for which λ"):
         codec.compress(image, 0.5, 1)
-    codec.model.objective = objective("somebody's")
-    with pytest.raises(ConfigError, match="does not tell for which λ"):
-        codec.compress(image, 0.5, 1)
+    codec.model.objective = objective("perceptual")
+    for tune in (None, "mse"):
+        with pytest.raises(ConfigError, match="trained for the distortion 'perceptual'; efforts"):
+            codec.compress(image, 0.5, 1, tune=tune)
+    assert codec.compress(image, 0.5)

@@ -12,7 +12,7 @@ from support import checkpoint, codec_config
 
 from tngexp import zoo
 from tngexp.io import load, read_checkpoint
-from tngexp.losses import MixedLoss
+from tngexp.losses import MixedLoss, PerceptualLoss
 from tngexp.model.codec import Codec
 from tngexp.model.legacy import modernise
 from tngexp.model.objective import Objective, objective, objective_of
@@ -53,6 +53,8 @@ def test_an_objective_is_that_of_the_loss_and_comes_back_from_a_file() -> None:
     assert mine == Objective("mixed", 3.0, 1.0, 9.0, 0.5)
     assert mine.range == (1.0, 9.0)
     assert objective({"codec": codec_config(), "objective": mine._asdict()}) == mine
+    perceptual = PerceptualLoss(lmbda=3, lmbda_min=1, lmbda_max=9, weights={"mse": 1.0})
+    assert objective_of(perceptual) == Objective("perceptual", 3.0, 1.0, 9.0, 0.0)
 
 
 def test_the_loss_of_an_earlier_runs_configuration_tells() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from tngexp.losses.adversarial import Adversarial
 from tngexp.losses.base import Distortion, LossTerms, RateDistortionLoss
 from tngexp.losses.features import CodecFeatures, Features, Haar
 from tngexp.losses.mixed import MixedLoss
 from tngexp.losses.mse import MSELoss
 from tngexp.losses.msssim import MSSSIMLoss
+from tngexp.losses.perceptual import PerceptualLoss
 from tngexp.losses.wasserstein import Wasserstein, wasserstein_distortion
 
 __all__ = [
+    "Adversarial",
     "CodecFeatures",
     "Distortion",
     "Features",
@@ -18,6 +21,7 @@ __all__ = [
     "MSELoss",
     "MSSSIMLoss",
     "MixedLoss",
+    "PerceptualLoss",
     "RateDistortionLoss",
     "Wasserstein",
     "wasserstein_distortion",

@@ -21,8 +21,8 @@ from tngexp.metrics.records import Measurement
 from tngexp.model.files import read_checkpoint
 from tngexp.model.legacy import modernise_run
 from tngexp.model.objective import objective_of
-from tngexp.schema.instantiate import instantiate
 from tngexp.training.callbacks.budget import seconds_used, time_share
+from tngexp.training.loss import make_loss
 from tngexp.training.noise import mix
 from tngexp.training.optimizer import MakeOptimizer, Schedule, make_optimizer, make_scheduler
 from tngexp.training.resume import take_own_options
@@ -106,9 +106,7 @@ class LitModel(pl.LightningModule, abc.ABC):
         }
         described = {"loss": loss, "optimizer": optimizer, "scheduler": scheduler}
         self.codec: Any = codec  # the subclass knows more of it
-        self.loss: RateDistortionLoss = (
-            instantiate(loss, "loss", RateDistortionLoss) if isinstance(loss, Mapping) else loss
-        )
+        self.loss: RateDistortionLoss = make_loss(loss) if isinstance(loss, Mapping) else loss
         self._make_optimizer = _optimizer(optimizer)
         self._schedule = make_scheduler(scheduler) if isinstance(scheduler, Mapping) else scheduler
         self.save_hyperparameters(

@@ -41,13 +41,14 @@ from tngexp.training.callbacks.checkpoints import Checkpoints, figures
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.hybrid import LitHybrid
+from tngexp.training.loss import make_loss
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import comparison_row, comparison_sheet
 from tngexp.training.resume import Before, check_resumable, readable
 from tngexp.training.warm_start import ALL, warm_start
-from tngexp.types import ConfigError, TngexpError
+from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
 
 __all__ = ["Finished", "run"]
 
@@ -133,7 +134,7 @@ def _train(
     _check_numbers(config)
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
-    loss: RateDistortionLoss = instantiate(config["loss"], "loss", RateDistortionLoss)
+    loss = make_loss(config["loss"])
     codec = kind.make(config, loss)
     _check_crop(config["data"], codec.stride, loss)
     started = None
@@ -359,10 +360,11 @@ def _check_crop(data: Mapping[str, Any], stride: int, loss: RateDistortionLoss) 
             f"use e.g. data.crop={fitting}."
         )
     if crop < loss.min_side:
+        halves = loss.min_side == MS_SSIM_MIN_SIDE
+        why = " (MS-SSIM halves images four times)" if halves else ""
         raise ConfigError(
             f"data.crop={crop} is too small for this loss, which needs at least "
-            f"{loss.min_side} pixels (MS-SSIM halves images four times); "
-            f"use e.g. data.crop={fitting}, or loss=mse."
+            f"{loss.min_side} pixels{why}; use e.g. data.crop={fitting}, or loss=mse."
         )
 
 

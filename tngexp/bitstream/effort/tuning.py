@@ -57,7 +57,13 @@ def tuning_of(
     if own is None and lmbda is not None:
         # Files of early versions tell λ alone; its two scales do not overlap.
         own = "mse" if (told.get("lmbda_max") or lmbda) < 1 else "msssim"
-    if lmbda is None or own not in TUNES:
+    if own is not None and own not in TUNES:
+        raise ConfigError(
+            f"the codec was trained for the distortion {own!r}; efforts above 0 search for "
+            f"{', '.join(TUNES)}, at the λ of a codec trained for one of them. Code it with "
+            "effort 0"
+        )
+    if lmbda is None or own is None:
         raise ConfigError(
             "the codec's file does not tell for which λ and which of the distortions "
             f"{', '.join(TUNES)} it was trained, so no effort above 0 knows what to search for"
