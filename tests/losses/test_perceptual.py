@@ -97,6 +97,14 @@ def test_terms_without_weight_are_not_computed(monkeypatch: pytest.MonkeyPatch) 
         loss_of(mdsi=1.0).distortion(x, x_hat)
 
 
+def test_mse_is_logged_without_a_weight_and_without_a_gradient() -> None:
+    x, x_hat = pictures()
+    terms = loss_of(mdsi=1.0).distortion(x, x_hat).terms
+    assert terms.keys() == {"mdsi", "mse"}
+    torch.testing.assert_close(terms["mse"], (x - x_hat).detach().square().mean((1, 2, 3)))
+    assert not terms["mse"].requires_grad
+
+
 @pytest.mark.parametrize(
     ("term", "side"), [("mse", 1), ("msssim", 176), ("wasserstein", 32), ("haarpsi", 16)]
 )

@@ -106,6 +106,13 @@ def test_a_map_of_one_width_is_that_width(size: tuple[int, int]) -> None:
         torch.testing.assert_close(found, expected)
 
 
+def test_widths_are_in_pixels_at_every_scale() -> None:
+    x, x_hat = torch.rand(2, 1, 3, 64, 64)
+    everywhere = torch.full((1, 1, 64, 64), 5.0)
+    loss = Wasserstein(Haar(), 5.0)
+    torch.testing.assert_close(loss(x, x_hat, everywhere), loss(x, x_hat))
+
+
 def test_it_is_a_distance_squared() -> None:
     a, b = pair(1, 3, 20, 20)
     assert float(wasserstein_distortion(a, a, 2.0)) == 0
