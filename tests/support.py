@@ -187,6 +187,8 @@ def image_record(**changes: Any) -> ImageRecord:
         "effort": 3,
         "tune": "mse",
         "objective": "{}",
+        "look": 0.5,
+        "look_sha256": "66",
         "original": "768x512 33",
         "quality": 0.5,
         "measurement": 1,

@@ -15,6 +15,7 @@ import pytest
 import torch
 from image_files import tiff
 from PIL import Image, UnidentifiedImageError
+from small_look import small_look
 from support import checkpoint, codec_config, other_profile, photo
 
 import tngexp.pillow
@@ -22,6 +23,7 @@ from tngexp import zoo
 from tngexp.bitstream import ImageCodec
 from tngexp.coding import read
 from tngexp.model.codec import Codec
+from tngexp.types import ConfigError
 
 ORIENTATION = 0x0112
 
@@ -245,3 +247,23 @@ def test_a_bare_model_will_do(codecs: tuple[ImageCodec, ImageCodec], tmp_path: P
     image = photo(33, 21)
     image.save(tmp_path / "a.tng", quality=0.75)
     assert (tmp_path / "a.tng").read_bytes() == codecs[0].compress(image, 0.75)
+
+
+def test_files_open_at_a_look(tmp_path: Path) -> None:
+    small = small_look(tmp_path)
+    codec = tngexp.load(small.base, look=small.look)
+    data = codec.compress(photo(40, 30))
+    (tmp_path / "a.tng").write_bytes(data)
+    for use, look in ((codec, 0.5), (codec, 0), (small.base, 0)):
+        tngexp.pillow.use(use, look=look)
+        with Image.open(tmp_path / "a.tng") as opened:
+            expected = codec.decompress(data, look=look)
+            assert np.array_equal(np.asarray(opened), np.asarray(expected))
+    tngexp.pillow.use(codec, look=1)
+    for model, wrong in ((codec, 2), (small.base, 1)):
+        with pytest.raises(ConfigError, match="look"):
+            tngexp.pillow.use(model, look=wrong)
+    with Image.open(tmp_path / "a.tng") as opened:  # what was chosen before still counts
+        assert np.array_equal(np.asarray(opened), np.asarray(codec.decompress(data, look=1)))
+    tngexp.pillow.use(None)
+    assert tngexp.pillow._look == 0

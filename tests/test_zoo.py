@@ -48,6 +48,16 @@ def test_a_model_is_what_was_pinned(name: str) -> None:
     assert (CARDS / f"{name}.md").is_file()
 
 
+def test_looks_are_what_was_pinned_and_fit(photo: Image.Image) -> None:
+    assert zoo.LOOKS.keys() <= zoo.MODELS.keys()
+    for name in zoo.LOOKS:
+        assert zoo.look_path(name).stat().st_size <= 6_000_000
+        codec = tngexp.load(name)
+        data = codec.compress(photo, 0.2)
+        pictures = [np.asarray(codec.decompress(data, look=look)) for look in (0, 1)]
+        assert not np.array_equal(*pictures)
+
+
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_a_network_is_what_was_pinned(name: str, photo: Image.Image) -> None:
     assert zoo.path(name).stat().st_size <= 2_000_000

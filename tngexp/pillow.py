@@ -7,6 +7,8 @@ takes one with the call::
 
     im.save("x.tng", model="best.ckpt", quality=75)
 
+:func:`use` also says at which look files are opened, 0 unless told otherwise.
+
 ``icc_profile`` and ``exif`` are taken as by other formats, ``exact=True`` as by Pillow's WebP: it
 keeps the colours of fully transparent pixels.
 
@@ -29,6 +31,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tngexp import zoo
 from tngexp.bitstream import ImageCodec
+from tngexp.bitstream.looks import check_look
 from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
 from tngexp.model.codec import Codec
@@ -39,16 +42,25 @@ __all__ = ["TngImageFile", "use"]
 
 _ORIENTATION = 0x0112
 _current: ImageCodec | None = None
+_look = 0.0
 
 
-def use(model: ImageCodec | Codec | str | Path | None) -> None:
+def use(model: ImageCodec | Codec | str | Path | None, *, look: float = 0.0) -> None:
     """Open and save with this codec or checkpoint from now on; None forgets it.
 
+    Args:
+        model: a codec, a checkpoint, or None for what each file names.
+        look: of pictures that are opened, 0 … 1.
+
     Raises:
-        TngexpError: for an unusable checkpoint.
+        TngexpError: for an unusable checkpoint, a look outside of 0 … 1, or one above 0 that the
+            codec does not have.
     """
-    global _current
-    _current = None if model is None else _codec(model)
+    global _current, _look
+    codec, look = None if model is None else _codec(model), check_look(look)
+    if codec is not None:
+        codec.prepare().painters.at(look)
+    _current, _look = codec, look
 
 
 class TngImageFile(ImageFile.ImageFile):
@@ -89,7 +101,7 @@ class TngImageFile(ImageFile.ImageFile):
         if self._data is not None:
             try:
                 named = zoo.name_of(read(self._data).model)
-                pixels = _model(named).decompress(self._data).tobytes()
+                pixels = _model(named).decompress(self._data, look=_look).tobytes()
             except TngexpError as error:
                 raise OSError(str(error)) from error
             self._data = None

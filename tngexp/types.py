@@ -8,6 +8,7 @@ bits per pixel of the original image, padding included in the bits and excluded 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -30,6 +31,7 @@ __all__ = [
     "HyperTransform",
     "Latents",
     "MixtureForm",
+    "Noise",
     "Pmf",
     "Quantizes",
     "Relaxed",
@@ -217,6 +219,24 @@ class Transform(nn.Module):
     stride: int  # image pixels per latent position, per axis
     latent_channels: int  # M
     reach: int | None = None  # latent positions seen beyond one's own cell, per side
+
+
+class Noise(nn.Module, ABC):
+    """What a decoder adds to the latent it has decoded, of noise that it draws itself.
+
+    Nothing of it is in a file but what the seed is made of, so all decoders add the same.
+    """
+
+    channels: int  # of the noise
+
+    @abstractmethod
+    def forward(self, y_hat: Tensor, field: Tensor | None = None) -> Tensor:
+        """ŷ (B, M, h, w) with noise.
+
+        Args:
+            y_hat: as the quantizer left it, before the gains are undone.
+            field: noise (B or 1, channels, h, w) of mean 0 and variance 1; None to draw it.
+        """
 
 
 class HyperTransform(nn.Module):

@@ -74,6 +74,8 @@ def other_keys() -> list[RecordKey]:
         *(KEY.codec._replace(**{name: "another"}) for name in ("model", "tune", "objective")),
         *(KEY.codec._replace(**{f"{name}_sha256": "another"}) for name in ("weights", "config")),
         KEY.codec._replace(effort=9),
+        KEY.codec._replace(look=1.0),
+        KEY.codec._replace(look_sha256="another"),
     ]
     others = {"original": "another", "quality": 0.75, "measurement": 2}
     return [

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_look import small_look
 from support import checkpoint, photo
 
 from tngexp import study as entry
@@ -220,3 +221,19 @@ def test_a_key_that_was_changed_is_refused(made, tmp_path: Path) -> None:
     path.write_text(text.replace("photo0.png", "other.png", 1))
     with pytest.raises(ConfigError, match="not the key of a study"):
         read_study(path)
+
+
+def test_two_looks_of_a_codec_are_a_pair_of_one_file(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo(96, 80).save(photos / "a.png")
+    small = small_look(tmp_path)
+    words = [f"runs=[{small.base}]", "anchors=[]", "looks=[0,1]", f"look_from={small.look}"]
+    words += ["data=folder", f"data.root={photos}", "images=1", "bpp=3", "catches=0"]
+    assert entry.main([*words, f"out={tmp_path / 'out'}"]) == 0
+    (pair,) = read_study(tmp_path / "out" / "study.json").pairs
+    assert {pair.a.codec, pair.b.codec} == {"base", "base, look 1"}
+    assert pair.a.bytes == pair.b.bytes
+    _, pictures = page_data(tmp_path / "out" / "study.html")
+    assert len(pictures) == 3
+    assert len({picture.tobytes() for picture in pictures.values()}) == 3

@@ -14,10 +14,11 @@ from torch import Tensor
 
 import tngexp
 from tngexp.bitstream import CodingTables, ImageCodec, tables_digest
+from tngexp.bitstream.looks import read_look
 from tngexp.bitstream.tables import DIGEST
 from tngexp.common.atomic import replacing
 from tngexp.model.codec import Codec
-from tngexp.model.files import SAFETENSORS, TABLES, locate, read_checkpoint
+from tngexp.model.files import SAFETENSORS, TABLES, locate, read_checkpoint, shipped_look
 from tngexp.model.objective import objective
 from tngexp.types import CheckpointError, ConfigError
 
@@ -27,7 +28,11 @@ _PREFIX = "codec."
 
 
 def load(
-    name_or_path: str | Path, *, trusted: bool = False, fresh_tables: bool = False
+    name_or_path: str | Path,
+    *,
+    trusted: bool = False,
+    fresh_tables: bool = False,
+    look: str | Path | None = None,
 ) -> ImageCodec:
     """The codec of a shipped model, a weights file or a training checkpoint, for evaluation.
 
@@ -40,14 +45,18 @@ def load(
         trusted: also build components from outside of this package that the file names.
         fresh_tables: leave the stored integer tables alone and derive them anew when something is
             coded; a codec with other tables does not read the files of the former ones.
+        look: the file of a look, for ``decompress(…, look=1)``; None for the one that ships with
+            the codec, if any does. ``docs/how-to/train-a-look.md`` tells of them.
 
     Returns:
         The codec in evaluation mode, on the CPU: call it for reconstructions and estimated bits,
         ``compress`` and ``decompress`` for files, ``.model`` for its parts.
 
     Raises:
-        CheckpointError: naming the file and what is wrong with it.
+        CheckpointError: naming the file and what is wrong with it, be it the codec's or the look's.
+        ConfigError: for a look where the codec has no bitstream form.
     """
+    chosen = None if look is None else read_look(look, trusted=trusted)
     path = locate(name_or_path)
     checkpoint = read_checkpoint(path)
     if "post" in checkpoint["tngexp"]["codec"]:
@@ -77,7 +86,11 @@ def load(
     codec.to(memory_format=torch.channels_last)
     codec.eval()
     stored = None if fresh_tables else checkpoint["tngexp"].get("coding")
-    return ImageCodec(codec, None if stored is None else _tables(codec, stored, path)).eval()
+    tables = None if stored is None else _tables(codec, stored, path)
+    coder = ImageCodec(codec, tables, chosen or shipped_look(path)).eval()
+    if chosen is not None:
+        coder.look()  # one of another codec shows now
+    return coder
 
 
 def _tables(codec: Codec, stored: Mapping[str, Tensor], path: Path) -> CodingTables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import final
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from tngexp.bitstream import images
 from tngexp.bitstream.effort import Plan, Progress, Region, Tuning, plan_of, refine, tuning_of
 from tngexp.bitstream.latents import LatentCoder
+from tngexp.bitstream.looks import Look
+from tngexp.bitstream.painting import Painters, drawn_field
 from tngexp.bitstream.progress import Share, part
 from tngexp.bitstream.streaming import analyse, synthesise
 from tngexp.bitstream.tables import CodingTables, derive_tables, tables_digest
@@ -59,13 +62,15 @@ class Analysis:
 class _Prepared:
     """What coding needs of the weights as they are now."""
 
-    def __init__(self, model: Codec, tables: CodingTables) -> None:
+    def __init__(self, model: Codec, tables: CodingTables, look: Look | Path | None) -> None:
         self.tables = tables
         self.latents = LatentCoder(model, tables)
-        state = {**model.state_dict(), **_under("coding", tables.to_state())}
+        coding = {f"coding.{name}": tensor for name, tensor in tables.to_state().items()}
+        state = {**model.state_dict(), **coding}
         self.fingerprint = fingerprint(
             {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         )
+        self.painters = Painters(model, self.fingerprint, look)
 
 
 @final
@@ -78,11 +83,18 @@ class ImageCodec(nn.Module):
     Args:
         model: the codec to code with.
         tables: its integer tables, as they were stored with these very weights; derived when None.
+        look: a second synthesis for its files, or the file of one, read when it is first wanted.
     """
 
-    def __init__(self, model: Codec, tables: CodingTables | None = None) -> None:
+    def __init__(
+        self,
+        model: Codec,
+        tables: CodingTables | None = None,
+        look: Look | Path | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self._look = look
         self._stored = None if tables is None else (tables_digest(model), tables)
         self._prepared: tuple[tuple[int, ...], _Prepared] | None = None
 
@@ -102,7 +114,7 @@ class ImageCodec(nn.Module):
             raise ConfigError("a codec codes in evaluation mode: call codec.eval() first")
         state = tuple(n for t in model.state_dict().values() for n in (t.data_ptr(), t._version))
         if self._prepared is None or self._prepared[0] != state:
-            self._prepared = (state, _Prepared(model, self._tables()))
+            self._prepared = (state, _Prepared(model, self._tables(), self._look))
         return self._prepared[1]
 
     def fingerprint(self) -> bytes:
@@ -112,6 +124,10 @@ class ImageCodec(nn.Module):
     def tables(self) -> CodingTables:
         """The integer tables that go with the weights as they are now."""
         return self.prepare().tables
+
+    def look(self) -> Look | None:
+        """The second synthesis for its files, checked (CheckpointError); None without one."""
+        return self.prepare().painters.look()
 
     def compress(
         self,
@@ -267,22 +283,28 @@ class ImageCodec(nn.Module):
         bpp = 8 * len(data) / (rgb.shape[-2] * rgb.shape[-1])
         return bpp + tuning.lmbda * float(tuning.distortion(x, x_hat))
 
-    def decompress(self, data: bytes, *, progress: Share | None = None) -> Image.Image:
+    def decompress(
+        self, data: bytes, *, look: float = 0.0, progress: Share | None = None
+    ) -> Image.Image:
         """The image of a ``.tng`` file, in its original size and mode.
 
         Args:
             data: the whole file.
+            look: 0 for the codec's own picture, 1 for that of its look, or between the two.
             progress: told which share of the work is done.
 
         Raises:
             BitstreamError: when the file is damaged, foreign, or of another model; never shows a
                 wrong image instead.
+            ConfigError: for a look outside of 0 … 1, or above 0 where the codec has none.
+            CheckpointError: for the look of another model, or an unusable file.
         """
-        return images.to_pillow(self._decode(data, progress))
+        return images.to_pillow(self._decode(data, progress, look))
 
     @torch.no_grad()
-    def _decode(self, data: bytes, progress: Share | None) -> Picture:
+    def _decode(self, data: bytes, progress: Share | None, look: float = 0.0) -> Picture:
         model, prepared, file = self.model, self.prepare(), read(data)
+        painter = prepared.painters.at(look)
         if file.model != prepared.fingerprint:
             raise BitstreamError(
                 f"the file was coded with model {file.model.hex()}, this is model "
@@ -323,6 +345,7 @@ class ImageCodec(nn.Module):
         for decoded, (row, column) in zip(parts, tiles, strict=True):
             y_hat[:, :, row, column] = decoded
         del parts
+        field = drawn_field(painter.noise, file.streams[: len(tiles)], (rows, columns))
         rgb = synthesise(
             model.transform,
             model.rate,
@@ -331,6 +354,8 @@ class ImageCodec(nn.Module):
             file.width,
             self._quality_tensor(file.quality),
             part(progress, 0.5, 1),
+            painter=painter,
+            field=field,
         )
         return Picture(rgb, file.mode, alpha, file.icc, file.cicp, file.orientation)
 
@@ -369,7 +394,3 @@ def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
 def _combine(checksum: int, tile: int) -> int:
     """Order-dependent sum of tile checksums; a single tile's is its own."""
     return (checksum * 257 + tile) & 0xFFFF
-
-
-def _under(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{name}.{key}": tensor for key, tensor in state.items()}

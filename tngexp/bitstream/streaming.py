@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tngexp.bitstream.painting import Painter
 from tngexp.bitstream.progress import Share, part
 from tngexp.rate.base import Rate
 from tngexp.transforms.reach import measure_reach
@@ -77,21 +78,40 @@ def synthesise(
     width: int,
     quality: Tensor | None,
     progress: Share | None = None,
+    *,
+    painter: Painter | None = None,
+    field: Tensor | None = None,
 ) -> Tensor:
     """The uint8 image (3, height, width) of a decoded latent (1, M, h, w).
+
+    Args:
+        transform: of the codec.
+        rate: likewise.
+        y_hat: the latent.
+        height: of the image.
+        width: of the image.
+        quality: the latent's.
+        progress: told which share of the work is done.
+        painter: paints instead of the transform's synthesis, and sees as far as it.
+        field: of the noise that ``painter`` adds, (1, channels, h, w).
 
     Raises:
         ConfigError: if the image takes windows and the transform cannot be computed in windows.
     """
     unit = transform.stride
+    synthesis, noise = painter or Painter(transform.synthesis, None)
     rows, columns = y_hat.shape[-2:]
     device = next(transform.parameters()).device
     rgb = torch.empty(3, height, width, dtype=torch.uint8)
     windows, report = list(_windows(transform, rows, columns)), part(progress, 0, 1)
     for number, ((top, bottom, top_, bottom_), (left, right, left_, right_)) in enumerate(windows):
         report(number / len(windows))
-        window = rate.unscale(y_hat[:, :, top_:bottom_, left_:right_].to(device), quality)
-        x_hat = transform.synthesis(window.contiguous(memory_format=torch.channels_last))[0]
+        seen = (..., slice(top_, bottom_), slice(left_, right_))
+        window = y_hat[seen].to(device)
+        if noise is not None and field is not None:
+            window = noise(window, field[seen])
+        window = rate.unscale(window, quality)
+        x_hat = synthesis(window.contiguous(memory_format=torch.channels_last))[0]
         x_hat = x_hat[
             :,
             (top - top_) * unit : (bottom - top_) * unit,

@@ -45,7 +45,7 @@ Convert = Callable[[Job, bytes, Progress], tuple[bytes, str]]
 """Given a job, its input and whom to tell how far it is, returns the output's bytes and a word on
 the result."""
 
-_NO_SETTINGS = frozenset({"command", "inputs", "output", "model", "force"})
+_NO_SETTINGS = frozenset({"command", "inputs", "output", "model", "look_from", "force"})
 
 
 def add_common_arguments(

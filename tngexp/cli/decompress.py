@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tngexp import __version__
-from tngexp.cli.arguments import settle
+from tngexp.cli.arguments import check_given, settle
 from tngexp.cli.batch import Progress, add_common_arguments, chosen_settings, run_jobs, say
 from tngexp.cli.compress import EXTENSIONS
 from tngexp.cli.files import STANDARD, Job, plan
@@ -19,6 +19,8 @@ from tngexp.errors import ConfigError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from tngexp.bitstream import ImageCodec
 
 __all__ = [
     "DESCRIPTION",
@@ -45,6 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(_OPTIONS),
         help="of the images; default: what the name of the output says, else png",
     )
+    parser.add_argument(
+        "--look",
+        type=_look,
+        default=0.0,
+        metavar="A",
+        help="0 (the faithful picture, default) to 1 (that of the model's look, if it has one); "
+        "weights are mixed in between",
+    )
+    parser.add_argument(
+        "--look-from",
+        metavar="FILE",
+        help="the look's file, made by tng look; default: what ships with the model",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,17 +70,28 @@ def run(arguments: argparse.Namespace) -> int:
     work = plan(inputs, output, SUFFIX[kind], {".tng"})
     if not work.batch:
         kind = format_of(work.jobs[0].target, arguments.format)
-    models = functools.cache(load_model)
+    look: float = arguments.look
+    look_from: str | None = arguments.look_from
+    check_given([] if look_from is None else [look_from], "--look-from")
+    if look_from is not None and not look:
+        raise ConfigError("--look-from is not used at look 0: add --look 1, or less")
+
+    @functools.cache
+    def models(name: str | None) -> ImageCodec:
+        return load_model(name, look_from)
+
     given = arguments.model or os.environ.get(MODEL_VARIABLE)
     if given:
-        models(given)  # a model that cannot code is no single file's fault
+        models(given).prepare().painters.at(
+            look
+        )  # a model that cannot code is no single file's fault
 
     def model(source: bytes) -> str | None:
         # A file names its model; one that is not shipped has to be given.
         return given or model_of(source)
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
-        image = models(model(source)).decompress(source, progress=progress)
+        image = models(model(source)).decompress(source, look=look, progress=progress)
         if "cicp" in image.info and kind == "tiff":
             say(
                 f"warning: {job.name}: TIFF has no place for its colours' mark "
@@ -77,7 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
     def identity_of(name: str | None) -> dict[str, str]:
         from tngexp.bitstream.codec_files import identity
 
-        return identity(models(name))
+        codec = models(name)
+        found = codec.look() if look else None
+        return {**identity(codec), **({} if found is None else {"look_sha256": found.sha256})}
 
     def settings(source: bytes) -> list[object]:
         model_used = identity_of(model(source))
@@ -120,3 +148,13 @@ def format_of(target: Path | None, chosen: str | None) -> str:
     if chosen and named and chosen != named:
         raise ConfigError(f"{target} is not a name for --format {chosen}")
     return chosen or named or "png"
+
+
+def _look(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
+    return value

@@ -22,7 +22,7 @@ from tngexp.errors import TngexpError
 
 __all__ = ["main", "run_command"]
 
-_COMMANDS = ("compress", "decompress", "restore", "info")
+_COMMANDS = ("compress", "decompress", "restore", "info", "look")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,10 +18,14 @@ __all__ = ["MODEL_VARIABLE", "load_model", "model_of"]
 MODEL_VARIABLE = "TNGEXP_MODEL"
 
 
-def load_model(name: str | None) -> ImageCodec:
+def load_model(name: str | None, look: str | None = None) -> ImageCodec:
     """The codec called ``name``, or what the environment variable names, or the default.
 
     It is ready to code, compiled loops included.
+
+    Args:
+        name: a shipped model or a file; None for the default.
+        look: the file of a look for it; None for the one that ships with it, if any does.
 
     Raises:
         TngexpError: when it is unusable.
@@ -31,7 +35,7 @@ def load_model(name: str | None) -> ImageCodec:
         from tngexp.bitstream.codec_files import load
         from tngexp.coding import Encoder
 
-        codec = load(name or os.environ.get(MODEL_VARIABLE) or zoo.DEFAULT)
+        codec = load(name or os.environ.get(MODEL_VARIABLE) or zoo.DEFAULT, look=look)
         codec.prepare()
         Encoder()  # imports the compiled loops
     return codec

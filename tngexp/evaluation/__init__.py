@@ -5,6 +5,7 @@ from __future__ import annotations
 from tngexp.evaluation.checkpoints import (
     Model,
     at_efforts,
+    at_looks,
     divide,
     find_checkpoints,
     load_models,
@@ -22,6 +23,7 @@ __all__ = [
     "Model",
     "RecordFile",
     "at_efforts",
+    "at_looks",
     "divide",
     "find_checkpoints",
     "load_models",

@@ -13,6 +13,7 @@ from typing import Any
 from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.codec_files import identity, load
 from tngexp.bitstream.effort import check_effort, tuning_of
+from tngexp.bitstream.looks import Look, check_look, read_look
 from tngexp.common.folders import search
 from tngexp.metrics.records import CodecKey
 from tngexp.model.files import locate, read_checkpoint
@@ -20,7 +21,15 @@ from tngexp.model.legacy import modernise, modernise_run
 from tngexp.model.objective import objective
 from tngexp.types import CheckpointError, ConfigError
 
-__all__ = ["Model", "Places", "at_efforts", "divide", "find_checkpoints", "load_models"]
+__all__ = [
+    "Model",
+    "Places",
+    "at_efforts",
+    "at_looks",
+    "divide",
+    "find_checkpoints",
+    "load_models",
+]
 
 _BEST = Path("checkpoints") / "best.ckpt"
 # What may differ between the points of one curve: λ, and what changes with every run.
@@ -155,6 +164,68 @@ def at_efforts(models: Sequence[Model], efforts: Any, tune: str | None) -> list[
             key = model.key._replace(effort=effort, tune=tune, objective=trained_for)
             found.append(replace(model, curve=label, key=key))
     return found
+
+
+def at_looks(models: Sequence[Model], looks: Any, files: Sequence[str | Path] = ()) -> list[Model]:
+    """Every model at every look of its decoder, each a curve of its own.
+
+    A codec that has no look is there at 0, its own picture, alone.
+
+    Args:
+        models: what to measure.
+        looks: a number from 0 to 1, or a list of them.
+        files: of looks, each for the codec that it belongs to, instead of the one it ships with.
+
+    Raises:
+        ConfigError: for no such ``looks``, or where no codec has a look above 0.
+        CheckpointError: for an unusable file, or a look of none of the codecs.
+    """
+    values = [check_look(value) for value in (looks if isinstance(looks, list) else [looks])]
+    values = list(dict.fromkeys(values))
+    if not values:
+        raise ConfigError("looks=[] measures nothing; looks=[0] is the codec's own picture")
+    given = [read_look(path) for path in files]
+    ids = {model.key.model for model in models}
+    for one in given:
+        if one.model.hex() not in ids:
+            raise CheckpointError(
+                f"{one.path}: a look for model {one.model.hex()}, which is none of these: "
+                f"{', '.join(f'{model.curve} ({model.key.model})' for model in models)}"
+            )
+    if not any(values):
+        if given:
+            raise ConfigError(
+                f"look_from={given[0].path} shows nothing at looks={looks}: looks=[0,1]"
+            )
+        return list(models)
+    dressed = [_with_look(model, given) for model in models]
+    for model, look in dressed:
+        if look is None and (0 not in values or not any(own for _, own in dressed)):
+            raise ConfigError(
+                f"{model.curve} has no look, so that looks={looks} is not for it: name the file of "
+                "one, look_from=FILE, or take looks=[0], its own picture"
+            )
+    return [
+        _at_look(model, look, value)
+        for model, look in dressed
+        for value in values
+        if look is not None or value == 0
+    ]
+
+
+def _with_look(model: Model, given: Sequence[Look]) -> tuple[Model, Look | None]:
+    look = next((look for look in given[::-1] if look.model.hex() == model.key.model), None)
+    if look is not None:
+        codec = ImageCodec(model.codec.model, model.codec.tables(), look).eval()
+        model = replace(model, codec=codec)
+    return model, model.codec.look()
+
+
+def _at_look(model: Model, look: Look | None, value: float) -> Model:
+    if look is None or value == 0:
+        return model
+    key = model.key._replace(look=value, look_sha256=look.sha256)
+    return replace(model, curve=f"{model.curve}, look {value:g}", key=key)
 
 
 def _distinct(models: Iterable[Model]) -> list[Model]:

@@ -95,6 +95,7 @@ def measure_codecs(
                     *(model.codec, rgb, quality, metrics),
                     effort=model.key.effort,
                     tune=model.key.tune,
+                    look=model.key.look,
                 )
                 record = _record(model, key, dataset, photo.name, measured, data)
                 if files is not None:
@@ -135,8 +136,8 @@ def _kept(folder: Path, record: ImageRecord) -> bool:
 
 
 def reconstruction(model: Model, file: Path) -> NDArray[np.uint8]:
-    """The decoded pixels of a kept file, (H, W, 3)."""
-    image: Image.Image = model.codec.decompress(file.read_bytes())
+    """The decoded pixels of a kept file at the model's look, (H, W, 3)."""
+    image: Image.Image = model.codec.decompress(file.read_bytes(), look=model.key.look)
     return np.asarray(image.convert("RGB"))
 
 

@@ -23,6 +23,7 @@ from tngexp.evaluation import (
     Model,
     RecordFile,
     at_efforts,
+    at_looks,
     divide,
     load_models,
     measure_codecs,
@@ -84,6 +85,7 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     models = []
     if codecs or not plain["anchors"]:
         models = at_efforts(load_models(codecs), plain["efforts"], plain["tune"])
+        models = at_looks(models, plain["looks"], plain["look_from"])
     quoted = [read_published(path) for path in plain["published"]]
     dataset, photos = photos_to_measure(plain["data"], plain["held_out"])
     if plain["images"] is not None:

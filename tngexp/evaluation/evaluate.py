@@ -13,6 +13,7 @@ from tngexp.common.options import as_list
 from tngexp.evaluation import (
     RecordFile,
     at_efforts,
+    at_looks,
     load_models,
     measure_codecs,
     photos_to_measure,
@@ -41,6 +42,7 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
     plain = checked(found, EvaluateConf)
     models = load_models(as_list("checkpoint", plain["checkpoint"]))  # bad ones show now
     models = at_efforts(models, plain["efforts"], plain["tune"])
+    models = at_looks(models, plain["looks"], plain["look_from"])
     dataset, photos = photos_to_measure(plain["data"])
     out = Path(plain["out"])
     with image_progress() as advance:

@@ -81,6 +81,7 @@ def measure(
     metrics: Sequence[str] = (),
     effort: int = 0,
     tune: str | None = None,
+    look: float = 0.0,
 ) -> tuple[Measurement, bytes]:
     """:func:`measure_coder` of a codec in evaluation mode.
 
@@ -91,18 +92,20 @@ def measure(
         metrics: names of further metrics.
         effort: of the encoder, 0 … 9.
         tune: what it searches for.
+        look: of the decoder, 0 … 1.
 
     Raises:
-        ConfigError: for a quality or an effort that the codec does not take.
+        ConfigError: for a quality, an effort or a look that the codec does not take.
     """
     coded = None
     if quality is not None:
         coded = torch.tensor([index_to_quality(quality_to_index(quality))])
     device = next(codec.parameters()).device
+    codec.prepare().painters.at(look)  # made once for all files, and so not timed with one
     return measure_coder(
         rgb,
         lambda: codec.compress(Image.fromarray(rgb), quality, effort, tune=tune),
-        lambda data: np.asarray(codec.decompress(data)),
+        lambda data: np.asarray(codec.decompress(data, look=look)),
         metrics,
         lambda: float(codec.model.estimate_bpp(_tensor(rgb).to(device), coded)),
         PeakMemory(device),

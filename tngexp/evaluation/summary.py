@@ -25,6 +25,8 @@ def records_table(records: Sequence[ImageRecord]) -> Table:
         name = record.checkpoint or ""
         if record.effort:
             name += f", effort {record.effort}" + (f" for {record.tune}" if record.tune else "")
+        if record.look:
+            name += f", look {record.look:g}"
         rows.setdefault((name, record.quality), []).append(record.measured)
     numbers = {name: n for n, name in enumerate(dict.fromkeys(c for c, _ in rows), start=1)}
     table = Table(

@@ -11,12 +11,13 @@ from tngexp.types import TngexpError
 
 __all__ = ["RECORD_VERSION", "CodecKey", "ImageRecord", "Kind", "Measurement", "RecordKey"]
 
-RECORD_VERSION = 3
+RECORD_VERSION = 4
 Kind = Literal["codec", "anchor"]
 # Fields that the records of one kind of codec have and those of the other do not.
 _OF_ONE_KIND: dict[Kind, set[str]] = {
     "codec": {
         *("checkpoint", "weights_sha256", "config_sha256", "effort", "tune", "objective"),
+        *("look", "look_sha256"),
         *("original", "measurement", "threads", "processor", "command"),
     },
     "anchor": {"how"},
@@ -59,6 +60,8 @@ class CodecKey(NamedTuple):
     effort: int = 0  # of its encoder, 0 … 9
     tune: str | None = None  # what an effort above 0 searches for; None: the codec's own distortion
     objective: str | None = None  # what the codec was trained for, as JSON; None without a search
+    look: float = 0.0  # of its decoder, 0 … 1
+    look_sha256: str | None = None  # of the look's file; None for the codec's own picture
 
 
 class RecordKey(NamedTuple):
@@ -76,7 +79,7 @@ class ImageRecord:
 
     Trained codecs and anchors have this one record. What only one kind has is None for the other,
     as is what records of earlier versions did not note: version 1 the weights, and up to version 2
-    the pixels (``original``) and the file.
+    the pixels (``original``) and the file. Up to version 3 there were no looks.
     """
 
     kind: Kind
@@ -91,6 +94,8 @@ class ImageRecord:
     effort: int = 0
     tune: str | None = None
     objective: str | None = None
+    look: float = 0.0
+    look_sha256: str | None = None
     original: str | None = None
     quality: float | None  # 0 … 1; None at a fixed rate; of an anchor its setting
     measurement: int | None = None  # version of how it was measured
@@ -116,6 +121,7 @@ class ImageRecord:
         return CodecKey(
             *(self.model, self.weights_sha256, self.config_sha256),
             *(self.effort, self.tune, self.objective),
+            *(self.look, self.look_sha256),
         )
 
     @property

@@ -14,11 +14,19 @@ from tngexp.model.legacy import modernise
 from tngexp.priors.base import Prior
 from tngexp.quantizers.base import Quantizer
 from tngexp.rate.base import Rate
-from tngexp.types import CodecOutput, ConfigError, EntropyModelOutput, Latents, Transform
+from tngexp.types import (
+    CodecOutput,
+    ConfigError,
+    EntropyModelOutput,
+    Latents,
+    Noise,
+    Transform,
+)
 
 __all__ = ["Codec"]
 
 _PARTS = ("transform", "quantizer", "prior", "rate")
+_FURTHER = ("noise",)  # parts that a codec may lack
 _OPTIONS = {"transform": "encoder"}  # where the command line has another name
 
 
@@ -26,7 +34,7 @@ _OPTIONS = {"transform": "encoder"}  # where the command line has another name
 class Codec(nn.Module):
     """An autoencoder codec (Ballé et al. 2017/2018); ``docs/explanation/design.md`` draws it.
 
-    x → analysis → ·gain → quantizer ⇄ prior → ·gain⁻¹ → synthesis → x̂
+    x → analysis → ·gain → quantizer ⇄ prior (→ + noise) → ·gain⁻¹ → synthesis → x̂
 
     A codec is a model: it knows nothing of files. What codes them with it is
     :class:`tngexp.bitstream.ImageCodec`.
@@ -36,6 +44,7 @@ class Codec(nn.Module):
         quantizer: latent to symbols and back.
         prior: bits of the symbols.
         rate: gains for a quality.
+        noise: what the decoder adds to ŷ; None for nothing.
 
     Attributes:
         stride: pixels per position of the coarsest latent; sizes are padded to multiples of it.
@@ -45,7 +54,12 @@ class Codec(nn.Module):
     """
 
     def __init__(
-        self, transform: Transform, quantizer: Quantizer, prior: Prior, rate: Rate
+        self,
+        transform: Transform,
+        quantizer: Quantizer,
+        prior: Prior,
+        rate: Rate,
+        noise: Noise | None = None,
     ) -> None:
         super().__init__()
         if prior.chunk % quantizer.group:
@@ -58,13 +72,14 @@ class Codec(nn.Module):
         self.quantizer = quantizer
         self.prior = prior
         self.rate = rate
+        self.noise = noise
         self.stride = transform.stride * prior.stride
         self.config: dict[str, Any] | None = None
         self.objective: dict[str, Any] | None = None  # what it was trained for, for the record
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, trusted: bool = False) -> Self:
-        """Build a codec from the descriptions of its four parts (see :mod:`tngexp.model.build`).
+        """Build a codec from the descriptions of its parts (see :mod:`tngexp.model.build`).
 
         Raises:
             ConfigError: when a part is missing, unknown, or refuses its arguments.
@@ -73,13 +88,28 @@ class Codec(nn.Module):
         missing = [part for part in _PARTS if part not in config]
         if missing:
             raise ConfigError(f"the codec's configuration lacks {', '.join(missing)}")
+        named = [*_PARTS, *(part for part in _FURTHER if config.get(part) is not None)]
         parts = {
             part: build(config[part], trusted=trusted, option=_OPTIONS.get(part, part))
-            for part in _PARTS
+            for part in named
         }
         codec = cls(**parts)
-        codec.config = {part: dict(config[part]) for part in _PARTS}
+        codec.config = {part: dict(config[part]) for part in named}
         return codec
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, or evaluation mode.
+
+        Where all that decides over the symbols is frozen (analysis, quantizer, prior and rate), it
+        stays in evaluation mode: a synthesis that is trained alone sees the latents that files
+        hold, whatever the quantizer does to train an encoder.
+        """
+        super().train(mode)
+        coding = (self.transform.analysis, self.quantizer, self.prior, self.rate)
+        if mode and not any(p.requires_grad for part in coding for p in part.parameters()):
+            for part in coding:
+                part.eval()
+        return self
 
     def forward(self, x: Tensor, quality: Tensor | None = None) -> CodecOutput:
         """Reconstruct images and count their bits.
@@ -107,7 +137,8 @@ class Codec(nn.Module):
         self, y_hat: Tensor, size: tuple[int, int] | torch.Size, quality: Tensor | None = None
     ) -> Tensor:
         """The images (B, 3, *size) of a decoded latent (B, M, h, w), not clamped."""
-        x_hat: Tensor = self.transform.synthesis(self.rate.unscale(y_hat, quality))
+        noisy = y_hat if self.noise is None else self.noise(y_hat)
+        x_hat: Tensor = self.transform.synthesis(self.rate.unscale(noisy, quality))
         return x_hat[..., : size[0], : size[1]]
 
     def _code(self, x: Tensor, quality: Tensor | None) -> EntropyModelOutput:

@@ -15,12 +15,24 @@ from torch import Tensor
 from tngexp import zoo
 from tngexp.types import CheckpointError
 
-__all__ = ["SAFETENSORS", "TABLES", "locate", "read_checkpoint"]
+__all__ = [
+    "LOOK",
+    "SAFETENSORS",
+    "TABLES",
+    "begins_like_safetensors",
+    "locate",
+    "read_checkpoint",
+    "shipped_look",
+]
 
 SAFETENSORS = ".safetensors"
 
 
 TABLES = "coding."
+
+
+LOOK = "tngexp_look"
+"""The entry of a look's metadata, where a codec has ``tngexp``."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -68,6 +80,11 @@ def _begins_like_safetensors(path: Path) -> bool:
         size = path.stat().st_size
     except OSError:
         return False  # the reader tells
+    return begins_like_safetensors(start, size)
+
+
+def begins_like_safetensors(start: bytes, size: int) -> bool:
+    """Whether nine bytes, the ``start`` of a file of ``size`` bytes, are a safetensors file's."""
     return start[8:] == b"{" and 8 + int.from_bytes(start[:8], "little") <= size
 
 
@@ -89,7 +106,13 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     """A weights file as if it were a checkpoint; half precision becomes single again."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["tngexp"])
+            metadata = file.metadata() or {}
+            if LOOK in metadata:
+                raise CheckpointError(
+                    f"{path}: a look, which goes with a codec and is none: "
+                    "tngexp.load(CODEC, look=FILE), --look 1 --look-from FILE"
+                )
+            about = json.loads(metadata["tngexp"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if not isinstance(about, dict):
             raise TypeError
@@ -122,3 +145,13 @@ def locate(name_or_path: str | Path) -> Path:
     if shipped and (isinstance(name_or_path, str) or not path.exists()):
         return zoo.path(str(name_or_path))
     return path
+
+
+def shipped_look(path: Path) -> Path | None:
+    """The look that ships for the shipped codec in the file ``path``, if both do.
+
+    Raises:
+        CheckpointError: for a look that is missing or was changed.
+    """
+    name = next((name for name in zoo.LOOKS if path == zoo.file_of(name)), None)
+    return None if name is None else zoo.look_path(name)

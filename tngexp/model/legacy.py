@@ -16,7 +16,7 @@ _LMBDA = ("lmbda", "lmbda_min", "lmbda_max")
 _CONDITIONAL = "tngexp.priors.conditional.ConditionalPrior"
 
 # Options of ``conf/train.yaml`` that did not exist, with what every run did.
-_RUN_DEFAULTS: dict[str, Any] = {"init_parts": "all", "freeze": []}
+_RUN_DEFAULTS: dict[str, Any] = {"init_parts": "all", "freeze": [], "noise": None}
 
 
 def modernise(codec_config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tngexp.common.configuration import cache_folder
 from tngexp.common.folders import shown_path
 from tngexp.common.options import as_list
 from tngexp.datasets.images import Photo, Pixels
-from tngexp.evaluation import Model, RecordFile, load_models, photos_to_measure
+from tngexp.evaluation import Model, RecordFile, at_looks, load_models, photos_to_measure
 from tngexp.evaluation.anchored import decode_record
 from tngexp.evaluation.codecs import reconstruction
 from tngexp.evaluation.photos import pixels_of
@@ -94,6 +94,7 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
     if not isinstance(places, Mapping):
         places = as_list("runs", places)
     models = load_models(places) if places else []
+    models = at_looks(models, plain["looks"], plain["look_from"])
     curves = _curves(models, anchors)
     if len(curves) < 2:
         names = f"only {next(iter(curves))}" if curves else "none"

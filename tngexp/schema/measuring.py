@@ -21,6 +21,8 @@ class EvaluateConf:
     qualities: Any = field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0])
     efforts: Any = field(default_factory=lambda: [0])
     tune: str | None = None
+    looks: Any = field(default_factory=lambda: [0])
+    look_from: Any = field(default_factory=list)
     metrics: Any = field(default_factory=lambda: ["ssim", "gmsd"])
     out: Any = "evaluations"
     save_files: bool = False
@@ -46,6 +48,8 @@ class CompareConf:
     qualities: Any = field(default_factory=lambda: [0.0, 0.14, 0.29, 0.43, 0.57, 0.71, 0.86, 1.0])
     efforts: Any = field(default_factory=lambda: [0])
     tune: str | None = None
+    looks: Any = field(default_factory=lambda: [0])
+    look_from: Any = field(default_factory=list)
     metrics: Any = field(default_factory=list)
     viewer: Any = field(default_factory=lambda: {"images": 3, "bpp": [0.15, 0.3, 0.6]})
     out: Any = "comparisons"
@@ -62,6 +66,8 @@ class StudyConf:
     """``python -m tngexp.study``, :func:`tngexp.people.making.make_study` and the analysis."""
 
     runs: Any = None
+    looks: Any = field(default_factory=lambda: [0])
+    look_from: Any = field(default_factory=list)
     data: Any = None
     anchors: Any = field(default_factory=lambda: ["jpeg", "webp", "avif", "bpg"])
     bpp: float = 0.15
@@ -79,7 +85,7 @@ class StudyConf:
     seed: int = 0
 
 
-_LISTS = ("anchors", "metrics", "published", "results")
+_LISTS = ("anchors", "look_from", "metrics", "published", "results")
 
 
 def checked(config: Mapping[str, Any], schema: type[Any]) -> dict[str, Any]:

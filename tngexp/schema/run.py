@@ -53,6 +53,7 @@ class TrainConf:
     quantizer: Any = None
     prior: Any = None
     rate: Any = None
+    noise: Any = None  # what the decoder adds to the latent
     post: Any = None
     pre: Any = None
     base: Any = None  # codecs that post stands behind

@@ -59,7 +59,8 @@ class LitCodec(LitModel):
     @staticmethod
     def describe(config: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a training configuration that describes the codec."""
-        return {part: config[group] for part, group in CODEC_PARTS.items()}
+        codec = {part: config[group] for part, group in CODEC_PARTS.items()}
+        return codec if config.get("noise") is None else {**codec, "noise": config["noise"]}
 
     @staticmethod
     def make(config: Mapping[str, Any], loss: RateDistortionLoss) -> Codec:

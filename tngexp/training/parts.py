@@ -73,4 +73,5 @@ def freeze(codec: nn.Module, parts: Sequence[str]) -> str | None:
         )
     for parameter in frozen.values():
         parameter.requires_grad_(False)
+    codec.train(codec.training)  # a codec may have a mode of its own for what is frozen
     return f"{', '.join(parts)}: {count:,} of {total:,} parameters" if parts else None

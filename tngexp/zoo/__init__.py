@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from tngexp.errors import CheckpointError
 
-__all__ = ["DEFAULT", "DEFAULT_NETWORK", "MODELS", "NETWORKS", "Shipped", "name_of", "path"]
+__all__ = [
+    "DEFAULT",
+    "DEFAULT_NETWORK",
+    "LOOKS",
+    "MODELS",
+    "NETWORKS",
+    "Shipped",
+    "file_of",
+    "look_path",
+    "name_of",
+    "path",
+]
 
 
 class Shipped(NamedTuple):
@@ -40,6 +51,10 @@ MODELS: dict[str, Shipped] = {
 DEFAULT = "tng-objective"
 """What compressing uses unless told otherwise."""
 
+LOOKS: dict[str, str] = {}
+"""Codecs that have a look (``docs/how-to/train-a-look.md``), and the SHA-256 of its file,
+``NAME.look.safetensors`` beside this one."""
+
 NETWORKS: dict[str, str] = {
     "restore-mse": "71e48753287c9bfc9b3dbca0baed290d888697d6b78fa19531f253ac918b12cc",
 }
@@ -59,12 +74,29 @@ def path(name: str) -> Path:
     if name not in pinned:
         known = ", ".join(pinned)
         raise CheckpointError(f"there is no shipped model called {name}; shipped: {known}")
-    file = Path(__file__).with_name(f"{name}.safetensors")
+    return _unchanged(file_of(name), pinned[name])
+
+
+def look_path(name: str) -> Path:
+    """The file of the look that ships for the codec ``name``, one of ``LOOKS``.
+
+    Raises:
+        CheckpointError: for a file that is missing or was changed.
+    """
+    return _unchanged(file_of(f"{name}.look"), LOOKS[name])
+
+
+def file_of(name: str) -> Path:
+    """Where the file of that name lies, or would."""
+    return Path(__file__).with_name(f"{name}.safetensors")
+
+
+def _unchanged(file: Path, sha256: str) -> Path:
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}; install tngexp again") from error
-    if found != pinned[name]:
+    if found != sha256:
         raise CheckpointError(f"{file} is not the file that was shipped; install tngexp again")
     return file
 
