@@ -21,9 +21,11 @@ from tngexp.model.codec import Codec
 from tngexp.schema.compose import configuration
 from tngexp.schema.instantiate import instantiate
 from tngexp.training.adversarial import LitAdversarial
+from tngexp.training.critic_arguments import check_trainer
 from tngexp.training.gradients import NonFiniteError
 from tngexp.training.module import LitCodec
-from tngexp.training.train import TrainResult
+from tngexp.training.train import TrainResult, train
+from tngexp.types import ConfigError
 
 Run = Callable[..., TrainResult]
 
@@ -247,3 +249,44 @@ def test_a_plain_trainer_trains_saves_and_loads_it(tiny: list[str], tmp_path: Pa
         assert torch.equal(parameter, again.get_parameter(name)), name
     alone = LitCodec.load_from_checkpoint(tmp_path / "some.ckpt")
     assert alone.state_dict().keys() == module.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["critic=patch"], "MSELoss has not: choose loss=perceptual"),
+        (
+            [*JUDGED, "loss.adversarial.weight=0", "loss.adversarial.matching=0"],
+            "are both 0, so the critic would judge in vain",
+        ),
+        ([*JUDGED, "loss.adversarial.kind=wgan"], "choose hinge or relativistic"),
+        (
+            [*JUDGED, "critic.channels=[4,4,4,4,4,4]"],
+            r"data\.crop=64 is too small for this critic, .* 190 pixels; use e\.g\. data\.crop=192",
+        ),
+        ([*JUDGED, "critic.channels=[4]"], "two layers or more"),
+        ([*JUDGED, "+critic.depth=3"], r"unknown option critic\.depth"),
+        ([*JUDGED, "critic._target_=torch.nn.Identity"], r"critic\._target_=torch\.nn\.Identity"),
+        ([*JUDGED, "critic_optimizer.lr=0"], r"critic_optimizer\.lr=0 must be above 0"),
+        ([*JUDGED, "critic_optimizer=null"], "critic_optimizer is not set"),
+        ([*JUDGED, "trainer.accumulate_grad_batches=2"], r"accumulate_grad_batches=2 .*critic"),
+    ],
+)
+def test_what_cannot_work_is_one_message(
+    run: Run, tmp_path: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(*words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_scaled_loss_is_refused() -> None:  # which 16-mixed wants a GPU to get to
+    with pytest.raises(ConfigError, match=r"trainer\.precision=16-mixed scales one loss"):
+        check_trainer("16-mixed", 1)
+
+
+def test_a_network_behind_other_codecs_has_no_critic(photos: Path, tmp_path: Path) -> None:
+    words = ["model=hybrid", "base=jpeg", "critic=unet", "data=folder", f"data.root={photos}"]
+    with pytest.raises(ConfigError, match="critic and post contradict each other"):
+        train(configuration(*words, f"run_dir={tmp_path / 'run'}"))
+    assert not (tmp_path / "run").exists()

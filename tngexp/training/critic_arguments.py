@@ -29,21 +29,12 @@ def critic_arguments(
 
     Raises:
         ConfigError: for a critic that cannot be built, sees too little of a crop, or has no part
-            in the loss, for options that do not go with two optimizers, and for an adversarial
-            term without a critic.
+            in the loss, and for options that do not go with two optimizers.
     """
-    adversarial = getattr(loss, "adversarial", None)
-    weights = (adversarial.weight, adversarial.matching) if adversarial is not None else (0.0, 0.0)
     if config.get("critic") is None:
-        if any(weights):
-            raise ConfigError(
-                "loss.adversarial has weights, but there is no critic that could judge: set "
-                "critic=patch or critic=unet, or loss.adversarial.weight=0 and "
-                "loss.adversarial.matching=0"
-            )
         return {}
-    adversarial_of(loss)
-    if not any(weights):
+    adversarial = adversarial_of(loss)
+    if not adversarial.weight and not adversarial.matching:
         raise ConfigError(
             "loss.adversarial.weight and loss.adversarial.matching are both 0, so the critic would "
             "judge in vain: set loss.adversarial.weight=…, or leave out critic"
