@@ -234,8 +234,7 @@ def test_a_bad_codec_is_not_blamed_on_the_critic(run: Run) -> None:
 @pytest.mark.filterwarnings("ignore")  # what Lightning says of any plain run
 def test_a_plain_trainer_trains_saves_and_loads_it(tiny: list[str], tmp_path: Path) -> None:
     config = configuration(*tiny, *JUDGED)
-    described = {name: config[name] for name in ("critic", "critic_optimizer")}
-    module = LitAdversarial.from_config(config, **described, gradient_clip_val=1.0)
+    module = LitAdversarial.from_config(config, gradient_clip_val=1.0)
     trainer = pl.Trainer(
         max_steps=2, logger=False, accelerator="cpu", default_root_dir=tmp_path,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
@@ -88,6 +88,11 @@ class LitAdversarial(LitCodec):
         self._verdict: Verdict | None = None
         self._r1: Tensor | None = None  # the latest
         self._own_loss: Tensor | None = None  # the codec's without the critic
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], **options: Any) -> Self:
+        described = {name: config[name] for name in ("critic", "critic_optimizer")}
+        return super().from_config(config, **{**described, **options})
 
     def configure_optimizers(self) -> Any:
         critic = self._make_critic_optimizer(list(self.critic.parameters()))
