@@ -155,8 +155,9 @@ class LitAdversarial(LitCodec):
             optimizer.zero_grad()
         self.manual_backward(loss)
         # Lightning counts the steps of what it hands out, so the run's clock is the codec's.
-        counted, _ = self.optimizers()  # type: ignore[misc]  # there are two
-        counted.step()
+        counted = self.optimizers()
+        assert isinstance(counted, list)
+        counted[0].step()
         critic_optimizer.step()
         for scheduler in self._schedulers():
             if isinstance(scheduler, ReduceLROnPlateau):
