@@ -57,6 +57,8 @@ PARTS = {
     " -k 'not (triple or overfits or quantizer_and_prior or rate) or hyperprior'",
     "rate": "tests/rate tests/model/test_codec.py tests/training/test_step.py -k 'not triple'",
     "losses": "tests/losses tests/training/test_step.py",
+    "critics": "tests/critics",
+    "training/judging.py": "tests/training/test_judging.py",
     "bitstream": "tests/bitstream -k 'not (triple or damaged or truncated) or gdn-mixed'",
     "post": "tests/post",
     "hybrid": "tests/hybrid",

@@ -37,6 +37,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "schema": {"common", "errors"},
     },
     {
+        "critics": {"layers", "types"},
         "devices": {"common", "schema", "types"},
         "losses": {"common", "metrics", "types"},
         "post": {"layers", "types"},
@@ -75,7 +76,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "training": {
-            *("anchors", "bitstream", "common", "datasets", "devices", "evaluation"),
+            *("anchors", "bitstream", "common", "critics", "datasets", "devices", "evaluation"),
             *("hybrid", "logs", "losses", "metrics", "model", "priors", "rate", "runs"),
             *("schema", "types"),
         },

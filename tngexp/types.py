@@ -188,6 +188,7 @@ class CodecOutput(NamedTuple):
     x_hat: Tensor  # (B, 3, H, W), nominally in [0, 1] but not clamped
     y_bits: Tensor  # (B, M, h, w)
     z_bits: Tensor | None  # (B, N, h/4, w/4)
+    y_hat: Tensor | None = None  # (B, M, h, w), what the decoder received, gains included
 
     def bits(self) -> Tensor:
         """Total bits of each image, shape (B,)."""

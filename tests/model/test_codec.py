@@ -71,6 +71,16 @@ def test_any_size_comes_back(size: tuple[int, int], make_codec: Callable[..., Co
 
 
 @torch.no_grad()
+def test_the_decoder_has_nothing_but_what_it_received() -> None:
+    codec = Codec.from_config(codec_config(rate="variable")).eval()
+    x, quality = torch.rand(2, 3, 64, 64), torch.tensor([0.2, 0.9])
+    with torch.no_grad():
+        output = codec(x, quality)
+        assert output.y_hat.shape == output.y_bits.shape
+        again = codec.reconstruct(output.y_hat, x.shape[-2:], quality)
+    assert torch.equal(again, output.x_hat)
+
+
 def test_padding_repeats_the_border(make_codec: Callable[..., Codec]) -> None:
     codec = make_codec().eval()
     x = torch.rand(1, 3, 50, 64)

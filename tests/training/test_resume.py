@@ -251,8 +251,6 @@ def test_other_batches_per_step_take_effect_with_the_next_step(
 def test_a_loss_with_other_weights_is_refused(make_codec: Callable[..., Any]) -> None:
     """The optimizer's state would be that of other tensors."""
     make = make_optimizer({"_target_": "torch.optim.Adam", "lr": 1e-3})
-    checkpoint = {
-        "optimizer_states": [{"state": {}, "param_groups": [{"params": [0, 1, 2]}]}],
-    }
+    states = [{"state": {}, "param_groups": [{"params": [0, 1, 2]}]}]
     with pytest.raises(CheckpointError, match="has trained 3 tensors, this one would train 5"):
-        _check_optimizer(Path("a.ckpt"), checkpoint, make, trained=5)
+        _check_optimizer(Path("a.ckpt"), states, make, trained=5)

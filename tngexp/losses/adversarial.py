@@ -59,7 +59,7 @@ class Adversarial:
         start, end = self.ramp
         if progress >= end:
             return 1.0
-        return max(0.0, (progress - start) / (end - start))
+        return 0.0 if progress <= start else (progress - start) / (end - start)
 
 
 def critic_loss(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:

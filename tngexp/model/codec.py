@@ -122,7 +122,7 @@ class Codec(nn.Module):
             quality: (B,) in [0, 1] for a variable-rate codec; None means 0.5.
         """
         y_hat, y_bits, z_bits = self._code(x, quality)
-        return CodecOutput(self.reconstruct(y_hat, x.shape[-2:], quality), y_bits, z_bits)
+        return CodecOutput(self.reconstruct(y_hat, x.shape[-2:], quality), y_bits, z_bits, y_hat)
 
     def estimate_bpp(self, x: Tensor, quality: Tensor | None = None) -> Tensor:
         """The rate of :meth:`forward`, in bits per pixel, without reconstructing."""

@@ -57,6 +57,8 @@ class TrainConf:
     post: Any = None
     pre: Any = None
     base: Any = None  # codecs that post stands behind
+    critic: Any = None
+    critic_optimizer: Any = None  # comes with the critic
     loss: Any = None
     data: Any = None
     optimizer: Any = None
@@ -96,6 +98,13 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
             "quantizer and post contradict each other: a network behind another codec "
             "(model=hybrid) has no quantizer of its own. Leave one of them out."
         )
+    if config.get("critic") is not None:
+        _check(config["critic"], dict[str, Any], "critic")
+        if hybrid:
+            raise ConfigError(
+                "critic and post contradict each other: a critic judges what a codec of its own "
+                "decodes, not a network behind another one (model=hybrid). Leave one of them out."
+            )
     trainer = TrainerConf.from_config(config["trainer"])
     callbacks = config.get("callbacks") or {}
     _check(callbacks, dict[str, Any], "callbacks")

@@ -19,31 +19,25 @@ from tngexp.devices.distributed import agreed, mean_over_processes
 from tngexp.losses import LossTerms, RateDistortionLoss
 from tngexp.metrics.records import Measurement
 from tngexp.model.files import read_checkpoint
-from tngexp.model.legacy import modernise_run
 from tngexp.model.objective import objective_of
 from tngexp.training.callbacks.budget import seconds_used, time_share
+from tngexp.training.gradients import NonFiniteError, clip
 from tngexp.training.loss import make_loss
 from tngexp.training.noise import mix
-from tngexp.training.optimizer import MakeOptimizer, Schedule, make_optimizer, make_scheduler
+from tngexp.training.optimizer import (
+    MakeOptimizer,
+    Schedule,
+    make_optimizer,
+    make_scheduler,
+    options_of,
+)
 from tngexp.training.resume import take_own_options
 from tngexp.training.schedule import WarmupDecay
-from tngexp.training.state import expect_no_loss, forget_loss
+from tngexp.training.state import described, expect_codec, keep_codec
 from tngexp.training.validation import ImageResult, image_scalars, to_float
-from tngexp.types import CheckpointError, ConfigError, TngexpError
+from tngexp.types import CheckpointError, ConfigError
 
 __all__ = ["LitModel", "NonFiniteError"]
-
-
-class NonFiniteError(TngexpError):
-    """Loss or gradient became NaN or infinite at optimizer step ``step`` (1-based)."""
-
-    def __init__(self, what: str, step: int) -> None:
-        self.step = step
-        super().__init__(
-            f"{what} at step {step}: training stopped before it reached the weights, and the last "
-            "checkpoint is kept. Lower optimizer.lr or trainer.gradient_clip_val, or set "
-            "trainer.precision=32-true"
-        )
 
 
 class LitModel(pl.LightningModule, abc.ABC):
@@ -80,6 +74,9 @@ class LitModel(pl.LightningModule, abc.ABC):
     Raises:
         ConfigError: for a description that cannot be built, or an ``anneal_until`` out of range.
     """
+
+    DESCRIBED: tuple[str, ...] = ("loss", "optimizer", "scheduler")
+    """Arguments that a run's configuration describes under the same names."""
 
     def __init__(
         self,
@@ -135,8 +132,8 @@ class LitModel(pl.LightningModule, abc.ABC):
         self._max_steps = math.inf
         self._lr = 0.0  # of the current optimizer step
         self._means: defaultdict[str, list[float]] = defaultdict(list)
-        self.register_state_dict_post_hook(forget_loss)
-        self.register_load_state_dict_post_hook(expect_no_loss)
+        self.register_state_dict_post_hook(keep_codec)
+        self.register_load_state_dict_post_hook(expect_codec)
 
     @staticmethod
     @abc.abstractmethod
@@ -184,12 +181,7 @@ class LitModel(pl.LightningModule, abc.ABC):
                 ``options`` do not, either.
         """
         checkpoint = read_checkpoint(checkpoint_path)
-        about = checkpoint["tngexp"]
-        run = modernise_run(about.get("config") or {})
-        known = {**checkpoint.get("hyper_parameters", {}), "codec": about["codec"]}
-        for name in ("loss", "optimizer", "scheduler"):
-            if name not in known and isinstance(run.get(name), Mapping):
-                known[name] = run[name]
+        known = described(checkpoint, cls.DESCRIBED)
         arguments = {**known, **options}
         if "loss" not in arguments:
             raise CheckpointError(
@@ -198,17 +190,22 @@ class LitModel(pl.LightningModule, abc.ABC):
             )
         module = cls(**arguments)
         module.load_state_dict(checkpoint["state_dict"], strict=strict)
-        if "loss_state_dict" in checkpoint:
-            module.loss.load_state_dict(checkpoint["loss_state_dict"])
+        module.take_apart(checkpoint)
         return module if map_location is None else module.to(map_location)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
+        trained = (p for module in (self.codec, self.loss) for p in module.parameters())
+        return self._scheduled(self._make_optimizer([p for p in trained if p.requires_grad]))
+
+    def _scheduled(self, optimizer: torch.optim.Optimizer) -> Any:
+        """``optimizer`` with the scheduler of the run, as Lightning takes it."""
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]  # the name that torch's own schedulers give it
         if self._schedule is None or isinstance(self._schedule, WarmupDecay):
             return optimizer
-        steps = {"interval": "step", "monitor": "val/loss", "strict": False}
+        steps: dict[str, Any] = {"interval": "step"}
+        if self.automatic_optimization:
+            steps |= {"monitor": "val/loss", "strict": False}
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self._schedule(optimizer), **steps},
@@ -282,11 +279,8 @@ class LitModel(pl.LightningModule, abc.ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        # Lightning's own clipping throws the norm away; computing it once serves the log, too.
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        by_value = gradient_clip_val is not None and gradient_clip_algorithm == "value"
-        limit = math.inf if gradient_clip_val is None or by_value else gradient_clip_val
-        self.grad_norm = nn.utils.clip_grad_norm_(parameters, limit).detach()
+        self.grad_norm = clip(parameters, gradient_clip_val, gradient_clip_algorithm)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if not scaled and not math.isfinite(self.grad_norm):
             # Raised before the optimizer step: neither weights nor checkpoints take damage. With
@@ -294,12 +288,14 @@ class LitModel(pl.LightningModule, abc.ABC):
             raise NonFiniteError(
                 f"the gradient's norm is {float(self.grad_norm)}", self.global_step + 1
             )
-        if by_value:
-            nn.utils.clip_grad_value_(parameters, float(gradient_clip_val or 0))
+
+    def scalars(self) -> dict[str, Tensor]:
+        """Means over the latest batch, by the name they are logged under."""
+        assert self.last_terms is not None
+        return self.last_terms.scalars()
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        assert self.last_terms is not None
-        scalars = self.last_terms.scalars()
+        scalars = self.scalars()
         values: dict[str, Any] = {f"train/{name}": value for name, value in scalars.items()}
         # Of the whole batch, wherever its parts are; PSNR afterwards, it is no mean of means.
         values = mean_over_processes(self.trainer, values)
@@ -375,6 +371,11 @@ class LitModel(pl.LightningModule, abc.ABC):
         if any(p.requires_grad for p in self.loss.parameters()):
             checkpoint["loss_state_dict"] = self.loss.state_dict()
 
+    def take_apart(self, checkpoint: Mapping[str, Any]) -> None:
+        """Restore what a checkpoint holds apart from ``state_dict``, whose keys are the codec's."""
+        if "loss_state_dict" in checkpoint:
+            self.loss.load_state_dict(checkpoint["loss_state_dict"])
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # ``state_dict`` holds the averaged weights, the ones to ship; training continues from the
         # raw ones. The EMA callback finds its average under the other name.
@@ -383,24 +384,9 @@ class LitModel(pl.LightningModule, abc.ABC):
         if "raw_state_dict" in checkpoint and fitting:
             checkpoint["averaged_state_dict"] = checkpoint["state_dict"]
             checkpoint["state_dict"] = checkpoint.pop("raw_state_dict")
-        if "loss_state_dict" in checkpoint:
-            self.loss.load_state_dict(checkpoint["loss_state_dict"])
+        self.take_apart(checkpoint)
         accumulate = 1 if trainer is None else trainer.accumulate_grad_batches
-        take_own_options(checkpoint, self._optimizer_options(), accumulate)
-
-    def _optimizer_options(self) -> list[dict[str, Any]]:
-        """What the configuration says of each group of parameters.
-
-        The rate is left to a scheduler of torch's, which goes on from where it was.
-        """
-        made = self.configure_optimizers()
-        optimizer, left = made, {"params"}
-        if isinstance(made, dict):
-            optimizer, left = made["optimizer"], {"params", "lr", "initial_lr"}
-        return [
-            {key: v for key, v in group.items() if key not in left}
-            for group in optimizer.param_groups
-        ]
+        take_own_options(checkpoint, options_of(self.configure_optimizers()), accumulate)
 
     def _images(self, batch: Tensor) -> Tensor:
         return to_float(batch).to(memory_format=self._format)

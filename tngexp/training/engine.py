@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loggers import Logger
-from PIL import Image
 
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
@@ -35,18 +35,20 @@ from tngexp.runs.summary import TrainResult
 from tngexp.schema.instantiate import instantiate
 from tngexp.schema.run import complete
 from tngexp.schema.trainer import TrainerConf
+from tngexp.training.adversarial import LitAdversarial
 from tngexp.training.base import LitModel
 from tngexp.training.callbacks.budget import Budget
 from tngexp.training.callbacks.checkpoints import Checkpoints, figures
 from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
+from tngexp.training.critic_arguments import critic_arguments
 from tngexp.training.hybrid import LitHybrid
 from tngexp.training.loss import make_loss
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
-from tngexp.training.pictures import comparison_row, comparison_sheet
-from tngexp.training.resume import Before, check_resumable, readable
+from tngexp.training.pictures import run_picture
+from tngexp.training.resume import Before, check_critic, check_resumable, readable
 from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
 
@@ -58,13 +60,15 @@ Finished = Callable[[TrainResult, Logger | None], None]
 Tell = Callable[[str], None]
 """What is to happen with a line about the run."""
 
-_PICTURES = 4
 _VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
 
 
 def _kind(config: Mapping[str, Any]) -> type[LitCodec] | type[LitHybrid]:
-    """What the configuration describes: an autoencoder, or a network behind another codec."""
-    return LitCodec if config.get("post") is None else LitHybrid
+    """What the configuration describes: an autoencoder, with or without a critic, or a network
+    behind another codec."""
+    if config.get("post") is not None:
+        return LitHybrid
+    return LitCodec if config.get("critic") is None else LitAdversarial
 
 
 def run(
@@ -143,6 +147,7 @@ def _train(
         started = f"{config['init_from']}: {start}"
         if tell is not None and team.first:
             tell(f"init_from={started}")
+    further = critic_arguments(config, settings, codec, loss)
     parts = part_names(config["freeze"], "freeze")
     frozen = freeze(codec, parts)
     make = make_optimizer(config["optimizer"])
@@ -152,6 +157,7 @@ def _train(
         resume = readable(resume)
         trained = sum(p.requires_grad for m in (codec, loss) for p in m.parameters())
         check_resumable(resume, codec, architecture, settings, parts, make, trained)
+        check_critic(resume, further.get("critic"), further.get("critic_optimizer"))
         before = Before.of(read_checkpoint(resume))
     data: LightningDataModule = instantiate(config["data"], "data", LightningDataModule)
     data.setup("fit")  # bad data is reported before anything is written
@@ -166,6 +172,7 @@ def _train(
         anneal_until=config["anneal_until"],
         channels_last=config["channels_last"],
         checkpoint_info={"codec": architecture, "config": dict(config)},
+        **further,
     )
     if config["channels_last"]:
         codec.to(memory_format=torch.channels_last)
@@ -197,6 +204,8 @@ def _train(
     try:
         for logger in loggers:
             log_config(logger, {**config, "git": git_state()._asdict()})
+        if further:  # a module that steps by itself clips by itself
+            settings = replace(settings, gradient_clip_val=None, gradient_clip_algorithm=None)
         trainer = _trainer(settings, accelerator, precision, team, run_dir, loggers, callbacks)
         if resume and team.first:
             checkpoints.adopt_best(resume)
@@ -206,7 +215,8 @@ def _train(
             for path in {checkpoints.best_path, checkpoints.last_path}:
                 if path.exists():
                     lit.finish_file(path)
-            picture = _picture(lit, data, checkpoints.best_path, trainer, run_dir)
+            photos = () if _images(data) == 0 else data.val_dataloader()
+            picture = run_picture(lit, photos, checkpoints.best_path, run_dir)
         result = TrainResult(
             run_dir=run_dir,
             best=checkpoints.best_path,
@@ -377,23 +387,3 @@ def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a validation loss depends on besides the codec."""
     photos = {key: config["data"].get(key) for key in _VALIDATED_BY}
     return {"loss": dict(config["loss"]), "photos": photos}
-
-
-def _picture(
-    lit: LitModel, data: LightningDataModule, best: Path, trainer: pl.Trainer, run_dir: Path
-) -> Path | None:
-    """Original | reconstruction | error of up to four validation images, as ``best`` sees them."""
-    if not best.exists() or _images(data) == 0:
-        return None
-    lit.take_weights(best)
-    lit.eval()
-    rows: list[Image.Image] = []
-    with torch.no_grad():
-        for batch in data.val_dataloader():
-            results = lit.validation_step(batch.to(lit.device), 0)
-            rows.append(comparison_row(results[len(results) // 2]))
-            if len(rows) == _PICTURES:
-                break
-    path = run_dir / "reconstructions.png"
-    comparison_sheet(rows).save(path)
-    return path

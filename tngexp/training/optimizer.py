@@ -13,7 +13,14 @@ from tngexp.schema.instantiate import instantiate, target_of
 from tngexp.training.schedule import WarmupDecay
 from tngexp.types import ConfigError
 
-__all__ = ["MakeOptimizer", "Schedule", "make_optimizer", "make_scheduler", "remembered"]
+__all__ = [
+    "MakeOptimizer",
+    "Schedule",
+    "make_optimizer",
+    "make_scheduler",
+    "options_of",
+    "remembered",
+]
 
 MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
 """Parameters → optimizer."""
@@ -22,22 +29,26 @@ Schedule = WarmupDecay | Callable[[torch.optim.Optimizer], LRScheduler | ReduceL
 """A learning rate that follows the run's progress, or optimizer → scheduler of torch's."""
 
 
-def make_optimizer(config: Mapping[str, Any]) -> MakeOptimizer:
+def make_optimizer(config: Mapping[str, Any], option: str = "optimizer") -> MakeOptimizer:
     """The optimizer that ``config`` describes; ``_partial_`` goes without saying.
+
+    Args:
+        config: the description.
+        option: what the user knows it as.
 
     Raises:
         ConfigError: for a class that is no optimizer, or options that it does not take.
     """
-    target, path = target_of(config, "optimizer"), config["_target_"]
+    target, path = target_of(config, option), config["_target_"]
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
-        raise ConfigError(f"optimizer._target_={path} is not an optimizer of torch's kind.")
-    factory: MakeOptimizer = instantiate({**config, "_partial_": True}, "optimizer")
+        raise ConfigError(f"{option}._target_={path} is not an optimizer of torch's kind.")
+    factory: MakeOptimizer = instantiate({**config, "_partial_": True}, option)
     if not config.get("lr", 1.0) > 0:
-        raise ConfigError(f"optimizer.lr={config['lr']} must be above 0.")
+        raise ConfigError(f"{option}.lr={config['lr']} must be above 0.")
     try:
         factory([nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"optimizer={target.__name__} refuses its options: {error}") from error
+        raise ConfigError(f"{option}={target.__name__} refuses its options: {error}") from error
     return factory
 
 
@@ -69,3 +80,21 @@ def remembered(make: MakeOptimizer) -> set[str]:
     optimizer = make([weight])
     optimizer.step(lambda: 0.0)
     return set(optimizer.state[weight])
+
+
+def options_of(configured: Any) -> list[list[dict[str, Any]]]:
+    """Of each optimizer that a module configures, the options of its groups of parameters.
+
+    The rate is left out where a scheduler of torch's goes on from where it was.
+
+    Args:
+        configured: what ``configure_optimizers`` returns.
+    """
+    options = []
+    for one in configured if isinstance(configured, list) else [configured]:
+        optimizer, left = one, {"params"}
+        if isinstance(one, dict):
+            optimizer, left = one["optimizer"], {"params", "lr", "initial_lr"}
+        groups: list[dict[str, Any]] = optimizer.param_groups
+        options.append([{k: v for k, v in group.items() if k not in left} for group in groups])
+    return options

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from tngexp.training.base import LitModel
 from tngexp.training.validation import ImageResult
 
-__all__ = ["ERROR_GAIN", "comparison_row", "comparison_sheet"]
+__all__ = ["ERROR_GAIN", "comparison_row", "comparison_sheet", "run_picture"]
 
 ERROR_GAIN = 4
 """The error panel shows mid-grey + gain · (x̂ − x)."""
 
 _CAPTION = 16  # pixels
 _GAP = 4
+_ROWS = 4
 
 
 def comparison_row(result: ImageResult) -> Image.Image:
@@ -50,6 +54,37 @@ def comparison_sheet(rows: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(row, (0, top))
         top += row.height
     return sheet
+
+
+def run_picture(lit: LitModel, photos: Iterable[Tensor], best: Path, run_dir: Path) -> Path | None:
+    """Write the picture of a run: up to four validation images as ``best`` sees them.
+
+    Args:
+        lit: takes the weights of ``best``.
+        photos: batches of images (B, 3, H, W).
+        best: a checkpoint.
+        run_dir: where the picture goes.
+
+    Returns:
+        The file; None without a checkpoint or photos.
+    """
+    if not best.exists():
+        return None
+    rows: list[Image.Image] = []
+    with torch.no_grad():
+        for batch in photos:
+            if not rows:
+                lit.take_weights(best)
+                lit.eval()
+            results = lit.validation_step(batch.to(lit.device), 0)
+            rows.append(comparison_row(results[len(results) // 2]))
+            if len(rows) == _ROWS:
+                break
+    if not rows:
+        return None
+    path = run_dir / "reconstructions.png"
+    comparison_sheet(rows).save(path)
+    return path
 
 
 def _to_array(image: Tensor) -> NDArray[np.uint8]:

@@ -17,7 +17,14 @@ from tngexp.training.optimizer import MakeOptimizer, remembered
 from tngexp.training.parts import parameters_of, part_names
 from tngexp.types import CheckpointError
 
-__all__ = ["Before", "ResumeWarning", "check_resumable", "readable", "take_own_options"]
+__all__ = [
+    "Before",
+    "ResumeWarning",
+    "check_critic",
+    "check_resumable",
+    "readable",
+    "take_own_options",
+]
 
 _RATE = ("lr", "initial_lr")
 # What Lightning reads of a checkpoint without asking whether it is there.
@@ -114,7 +121,7 @@ def check_resumable(
             f"freeze {', '.join(frozen) or 'nothing'}; set freeze=[{','.join(before)}] to go on, "
             f"or start a new run with init_from={path}"
         )
-    _check_optimizer(path, checkpoint, optimizer, trained)
+    _check_optimizer(path, checkpoint["optimizer_states"][:1], optimizer, trained)
 
 
 def _check_budget(path: Path, checkpoint: Mapping[str, Any], settings: TrainerConf) -> None:
@@ -136,14 +143,44 @@ def _check_budget(path: Path, checkpoint: Mapping[str, Any], settings: TrainerCo
         )
 
 
+def check_critic(path: Path, critic: nn.Module | None, optimizer: MakeOptimizer | None) -> None:
+    """Raise CheckpointError unless the run that wrote ``path`` had this critic, or none likewise.
+
+    Args:
+        path: the checkpoint, found resumable otherwise.
+        critic: of the run that is to go on; None where it has none.
+        optimizer: the critic's, parameters → optimizer.
+    """
+    checkpoint = read_checkpoint(path)
+    stored = checkpoint.get("critic_state_dict")
+    new = f"or start a new run with init_from={path}"
+    if critic is None or stored is None:
+        if critic is not stored:
+            had, now = ("no critic", "has one") if stored is None else ("a critic", "has none")
+            raise CheckpointError(
+                f"resume={path}: that run has had {had}, this one {now}; choose critic as it was, "
+                f"{new}"
+            )
+        return
+    shapes = [{k: tuple(t.shape) for k, t in s.items()} for s in (stored, critic.state_dict())]
+    if shapes[0] != shapes[1]:
+        raise CheckpointError(
+            f"resume={path}: that run has had another critic, with other layers; choose the same "
+            f"critic and options, {new}"
+        )
+    assert optimizer is not None  # a critic has one
+    trained = sum(1 for _ in critic.parameters())
+    _check_optimizer(path, checkpoint["optimizer_states"][1:], optimizer, trained, "critic's ")
+
+
 def _check_optimizer(
     path: Path,
-    checkpoint: Mapping[str, Any],
+    states: Sequence[Mapping[str, Any]],
     optimizer: MakeOptimizer,
     trained: int,
+    whose: str = "",
 ) -> None:
     """Options of the optimizer may change, what it remembers of each weight may not."""
-    states = checkpoint["optimizer_states"]
     known = sum(len(group["params"]) for state in states for group in state["param_groups"])
     if known != trained:
         raise CheckpointError(
@@ -154,14 +191,14 @@ def _check_optimizer(
     wanted = remembered(optimizer)
     if stored != wanted:
         raise CheckpointError(
-            f"resume={path}: its optimizer kept {', '.join(sorted(stored)) or 'nothing'} of each "
-            f"weight, this one needs {', '.join(sorted(wanted)) or 'nothing'}; choose the same "
-            f"optimizer, or start a new run with init_from={path}"
+            f"resume={path}: its {whose}optimizer kept {', '.join(sorted(stored)) or 'nothing'} of "
+            f"each weight, this one needs {', '.join(sorted(wanted)) or 'nothing'}; choose the "
+            f"same optimizer, or start a new run with init_from={path}"
         )
 
 
 def take_own_options(
-    checkpoint: dict[str, Any], groups: Sequence[Mapping[str, Any]], accumulate: int
+    checkpoint: dict[str, Any], groups: Sequence[Sequence[Mapping[str, Any]]], accumulate: int
 ) -> None:
     """Have a checkpoint that is about to be restored leave the options of this run alone.
 
@@ -170,15 +207,16 @@ def take_own_options(
 
     Args:
         checkpoint: as loaded, changed in place.
-        groups: options of each group of parameters of the optimizer. Where these leave out the
-            learning rate, the checkpoint's stays.
+        groups: of each optimizer, the options of its groups of parameters. Where these leave out
+            the learning rate, the checkpoint's stays.
         accumulate: batches per optimizer step.
     """
-    for state in checkpoint.get("optimizer_states", ()):
+    # A checkpoint with more optimizers than this has is of a run with a critic, see check_critic.
+    for state, own in zip(checkpoint.get("optimizer_states", ()), groups, strict=False):
         state["param_groups"] = [
             {**{key: before[key] for key in _RATE if key in before}, **options}
             | {"params": before["params"]}
-            for before, options in zip(state["param_groups"], groups, strict=True)
+            for before, options in zip(state["param_groups"], own, strict=True)
         ]
     batches = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress")
     if batches is None:

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor, nn
 
+from tngexp.training.state import APART
 from tngexp.types import ConfigError
 
 __all__ = ["EMA", "ema_decay"]
@@ -25,7 +26,7 @@ def ema_decay(step: int, decay: float) -> float:
 class EMA(pl.Callback):
     """Averages parameters after each optimizer step and swaps them in for validation.
 
-    Frozen ones have no average but stay exactly what they are, and so do a loss's own.
+    Frozen ones have no average but stay exactly what they are, and so do a loss's and a critic's.
 
     Lightning's ``WeightAveraging`` with ``use_buffers=False`` and a warm-up in its ``avg_fn`` would
     train alike. This one holds the average of what is trained alone, where that one copies the
@@ -118,5 +119,5 @@ def _averaged(module: pl.LightningModule) -> dict[str, nn.Parameter]:
     return {
         name: p
         for name, p in module.named_parameters()
-        if p.requires_grad and not name.startswith("loss.")
+        if p.requires_grad and not name.startswith(APART)
     }
