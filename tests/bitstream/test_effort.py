@@ -71,7 +71,7 @@ def test_a_harmful_search_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> Non
     def harmful(model: Codec, latents: Latents, *_: object, **__: object) -> Refined:
         return Refined(latents._replace(y=latents.y + 40), True)
 
-    monkeypatch.setattr("tngexp.bitstream.coder.refine", harmful)
+    monkeypatch.setattr("tngexp.bitstream.effort.image.refine", harmful)
     codec, image = small(), photo(100, 70)
     assert codec.compress(image, 0.5, 1) == codec.compress(image, 0.5)
 

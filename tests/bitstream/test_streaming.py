@@ -147,7 +147,7 @@ def test_windows_cover_a_latent_and_bound_the_work(halo: int) -> None:
 def test_tiles_of_the_prior_round_trip(
     make_codec: Callable[..., Codec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tngexp.bitstream.coder._TILE", 8)
+    monkeypatch.setattr("tngexp.bitstream.analysis._TILE", 8)
     codec = make_codec(prior="context").eval()
     image = photo(300, 200)
     coder = ImageCodec(codec).eval()

@@ -36,7 +36,7 @@ def test_ctrl_c_writes_the_best_so_far_and_stops(
     def interrupted(model: object, latents: Latents, *_: Any, **__: Any) -> Refined:
         return Refined(latents, finished=False)
 
-    monkeypatch.setattr("tngexp.bitstream.coder.refine", interrupted)
+    monkeypatch.setattr("tngexp.bitstream.effort.image.refine", interrupted)
     assert main(["compress", *images, "--effort", "5"]) == 130
     first, second = (Path(image).with_suffix(".tng") for image in images)
     assert first.is_file()
@@ -49,6 +49,32 @@ def test_ctrl_c_writes_the_best_so_far_and_stops(
     assert main(["decompress", str(second), "-o", str(second.with_name("back.png"))]) == 0
 
 
+def test_an_effort_meets_a_target(images: list[str], tmp_path: Path) -> None:
+    words = ["compress", *images, "--target-bpp", "0.5"]
+    for folder, effort in (("plain", []), ("searched", ["--effort", "2"])):
+        assert main([*words, *effort, "-o", str(tmp_path / folder)]) == 0
+    for name, width in (("a.tng", 60), ("b.tng", 61)):
+        plain, searched = (
+            (tmp_path / folder / name).read_bytes() for folder in ("plain", "searched")
+        )
+        assert searched != plain
+        assert 8 * len(searched) <= 0.5 * width * 50
+
+
+def test_ctrl_c_in_a_search_for_a_target_writes_what_meets_it(
+    images: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(model: object, latents: Latents, *_: Any, **__: Any) -> Refined:
+        return Refined(latents, finished=False)
+
+    monkeypatch.setattr("tngexp.bitstream.effort.image.refine", interrupted)
+    assert main(["compress", *images, "--effort", "5", "--target-bpp", "0.5"]) == 130
+    first, second = (Path(image).with_suffix(".tng") for image in images)
+    assert 8 * first.stat().st_size <= 0.5 * 60 * 50
+    assert not second.exists()
+    assert "1 of 2 files compressed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -57,7 +83,8 @@ def test_ctrl_c_writes_the_best_so_far_and_stops(
         (["--effort", "much"], "invalid int value"),
         (["--effort", "1", "--tune", "ssim"], "invalid choice"),
         (["--tune", "mse"], "add --effort"),
-        (["--effort", "1", "--target-psnr", "30"], "takes --quality, not a target"),
+        (["--effort", "1", "--target-psnr", "99"], "cannot reach 99 dB PSNR"),
+        (["--effort", "1", "--target-bpp", "1", "--tune", "msssim"], "too small to search"),
         (["--effort", "1", "--tune", "msssim"], "60×50 pixels is too small to search for msssim"),
         (["--effort", "1", "--model", "tng-subjective"], "too small to search for msssim"),
     ],

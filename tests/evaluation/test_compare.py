@@ -14,7 +14,10 @@ from support import checkpoint, photo, wandb_records
 
 from tngexp import compare as entry
 from tngexp.common.configuration import CONF_DIR
+from tngexp.evaluation.tsv import read_tsv
+from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.model.codec import Codec
+from tngexp.report.table import signed
 
 
 @pytest.fixture
@@ -77,6 +80,11 @@ def test_one_command_leaves_everything(
     tables = (out / "tables.txt").read_text(encoding="utf-8")
     assert "± " in tables
     assert "quality 30" in tables or "q=0.3" in tables
+    kept = {curve.label: curve for curve in read_tsv(out / "images.tsv")}
+    assert kept.keys() == {"fixed", "variable", "JPEG 4:2:0", "WebP"}
+    saved = curve_bd_rate(kept["WebP"], kept["JPEG 4:2:0"], "psnr_db").value
+    assert saved is not None
+    assert signed(saved).text in tables
     curve = json.loads((out / "curves" / "variable.json").read_text())["results"]
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     assert len(records) == 2 * 5  # two images; one point and four

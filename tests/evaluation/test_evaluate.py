@@ -24,6 +24,7 @@ from tngexp.common.configuration import CONF_DIR
 from tngexp.datasets.images import DataWarning
 from tngexp.evaluation import RecordFile, load_models, measure, measure_codecs, photos_to_measure
 from tngexp.evaluation.codecs import reconstruction
+from tngexp.evaluation.tsv import read_tsv
 from tngexp.model.codec import Codec
 from tngexp.types import TngexpError
 
@@ -93,6 +94,9 @@ def test_files_on_disk_agree_with_the_records(
         assert hashlib.sha256(pixels.tobytes()).hexdigest() == record["reconstruction_sha256"]
     shown = capsys.readouterr().out
     assert "records in" in shown
+    (kept,) = read_tsv(out / "images.tsv")
+    sizes = sorted(image.bytes for point in kept.points for image in point.images)
+    assert sizes == sorted(record["bytes"] for record in records)
     # The layout that CompressAI's plotting reads.
     results = json.loads((out / "a.json").read_text())["results"]
     assert results["bpp"] == pytest.approx(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tngexp.bitstream.coder import Analysis, ImageCodec
+from tngexp.bitstream.analysis import Analysis
+from tngexp.bitstream.coder import ImageCodec
 from tngexp.bitstream.exact import exact_copy
 from tngexp.bitstream.tables import CodingTables, derive_tables, tables_digest
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -12,7 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tngexp.bitstream import images
-from tngexp.bitstream.effort import Plan, Progress, Region, Tuning, plan_of, refine, tuning_of
+from tngexp.bitstream.analysis import Analysis, tiles_of
+from tngexp.bitstream.effort import Progress, Tuning, plan_of, refine_image, tuning_of
 from tngexp.bitstream.latents import LatentCoder
 from tngexp.bitstream.looks import Look
 from tngexp.bitstream.painting import Painters, drawn_field
@@ -29,33 +29,11 @@ from tngexp.coding import (
     symbols_checksum,
     write,
 )
-from tngexp.devices.hardware import multiplies_bf16
 from tngexp.model.codec import Codec
 from tngexp.pixels import Picture, Source, to_picture
-from tngexp.types import CodecOutput, ConfigError, Latents
+from tngexp.types import CodecOutput, ConfigError
 
 __all__ = ["Analysis", "ImageCodec"]
-
-_TILE = 128
-"""Latent positions of a tile's side: larger latents are coded as independent tiles, which bounds
-the memory of the exact networks. Only the prior sees tiles; the transforms see the whole image."""
-
-
-@final
-@dataclass(frozen=True)
-class Analysis:
-    """An image between analysis and writing: its latents, and what the file will say besides.
-
-    A search changes the latents (:meth:`map`) and leaves the rest alone.
-    """
-
-    tiles: tuple[Latents, ...]  # y (1, M, h, w) and z of each tile of the latent, in raster order
-    quality: int | None  # in 1/255; None for a codec of one fixed rate
-    picture: Picture
-
-    def map(self, change: Callable[[Latents], Latents]) -> Analysis:
-        """The same image with other latents."""
-        return replace(self, tiles=tuple(change(tile) for tile in self.tiles))
 
 
 @final
@@ -171,8 +149,13 @@ class ImageCodec(nn.Module):
         analysis = self.analyse(image, quality, exact=exact)
         value = None if analysis.quality is None else index_to_quality(analysis.quality)
         tuning = tuning_of(self.model.objective, value, tune)
-        found = self._refined(analysis, tuning, plan, seed, tell, part(progress, 0, 1))
-        files = [self.write(analysis), self.write(found)]
+        found = refine_image(
+            *(self.model, analysis, tuning, plan),
+            seed=seed,
+            tell=tell,
+            progress=part(progress, 0, 1),
+        )
+        files = [self.write(analysis), self.write(found.analysis)]
         return min(files, key=lambda data: self._cost(data, analysis.picture.rgb, tuning))
 
     @torch.no_grad()
@@ -205,7 +188,7 @@ class ImageCodec(nn.Module):
         device = next(model.parameters()).device
         tiles = [
             model.prior.latents(y[:, :, rows, columns].to(device))
-            for rows, columns in _tiles(y.shape[-2], y.shape[-1])
+            for rows, columns in tiles_of(y.shape[-2], y.shape[-1])
         ]
         return Analysis(tuple(tiles), index, picture)
 
@@ -236,43 +219,6 @@ class ImageCodec(nn.Module):
                 orientation=picture.orientation,
             )
         )
-
-    def _refined(
-        self,
-        analysis: Analysis,
-        tuning: Tuning,
-        plan: Plan,
-        seed: int,
-        tell: Callable[[Progress], None] | None,
-        progress: Share,
-    ) -> Analysis:
-        rgb, unit = analysis.picture.rgb, self.model.transform.stride
-        height, width = (-(-s // self.model.stride) * self.model.stride for s in rgb.shape[-2:])
-        tiles: list[Latents] = []
-
-        def told(step: Progress) -> None:
-            progress((len(tiles) + step.step / step.steps) / len(analysis.tiles))
-            if tell is not None:
-                tell(step)
-
-        for latents, (rows, columns) in zip(
-            analysis.tiles, _tiles(height // unit, width // unit), strict=True
-        ):
-            pixels = rgb[
-                :, rows.start * unit : rows.stop * unit, columns.start * unit : columns.stop * unit
-            ]
-            region = Region(pixels, self._quality_tensor(analysis.quality))
-            refined = refine(
-                *(self.model, latents, region, tuning, plan),
-                seed=seed,
-                reduced=multiplies_bf16(),
-                tell=told,
-            )
-            tiles.append(refined.latents)
-            if not refined.finished:
-                tiles += analysis.tiles[len(tiles) :]
-                break
-        return replace(analysis, tiles=tuple(tiles))
 
     @torch.no_grad()
     def _cost(self, data: bytes, rgb: Tensor, tuning: Tuning) -> float:
@@ -314,7 +260,7 @@ class ImageCodec(nn.Module):
             raise BitstreamError("the file's quality does not go with this model")
         height, width = (-(-s // model.stride) * model.stride for s in (file.height, file.width))
         rows, columns = height // model.transform.stride, width // model.transform.stride
-        tiles = _tiles(rows, columns)
+        tiles = tiles_of(rows, columns)
         has_alpha = file.mode.endswith("A")
         if len(file.streams) != len(tiles) + has_alpha or file.tile:
             raise BitstreamError(
@@ -380,15 +326,6 @@ class ImageCodec(nn.Module):
             return None
         device = next(self.model.parameters()).device
         return torch.tensor([index_to_quality(index)], device=device)
-
-
-def _tiles(rows: int, columns: int) -> list[tuple[slice, slice]]:
-    """Tiles of a latent in raster order; sides are multiples of every prior's stride."""
-    return [
-        (slice(r, min(r + _TILE, rows)), slice(c, min(c + _TILE, columns)))
-        for r in range(0, rows, _TILE)
-        for c in range(0, columns, _TILE)
-    ]
 
 
 def _combine(checksum: int, tile: int) -> int:

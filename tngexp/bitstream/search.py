@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tngexp.bitstream.coder import Analysis, ImageCodec
+from tngexp.bitstream.analysis import Analysis
+from tngexp.bitstream.coder import ImageCodec
 from tngexp.priors import Site, bits
 from tngexp.types import Alphabet, ConfigError
 

@@ -1,15 +1,19 @@
-"""Files of a wanted size or fidelity from a variable-rate codec, by bisection on the quality."""
+"""Files of a wanted size or fidelity from a variable-rate codec, by bisection on the quality.
+
+With an effort, a search follows that is steered towards the same target.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tngexp.bitstream import ImageCodec
+from tngexp.bitstream.effort import Progress, check_side, plan_of, tuning_of
 from tngexp.bitstream.progress import Share, part
+from tngexp.bitstream.steering import Goal, Target, steer
 from tngexp.coding import index_to_quality
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.pixels import Picture, Source, to_picture
@@ -17,7 +21,6 @@ from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
 
 __all__ = ["Target", "compress_to"]
 
-Target = Literal["bpp", "psnr", "ms_ssim"]
 _FINEST = 255  # a file says its quality in one byte
 _CODINGS = 10  # at most: both ends, and the halvings between them
 _UNITS = {"bpp": "bpp", "psnr": "dB PSNR", "ms_ssim": "MS-SSIM"}
@@ -29,6 +32,10 @@ def compress_to(
     target: Target,
     value: float,
     *,
+    effort: int = 0,
+    tune: str | None = None,
+    seed: int = 0,
+    tell: Callable[[Progress], None] | None = None,
     exact: bool = False,
     progress: Share | None = None,
 ) -> bytes:
@@ -43,16 +50,23 @@ def compress_to(
             both of 8-bit RGB and of what is seen: the squared error is weighted by alpha, and
             MS-SSIM is measured over white.
         value: the target.
+        effort: 0 … 9. Above 0 a search from there looks for a better file within the size, or a
+            smaller one that is good enough; where it finds none, the result is that of effort 0.
+        tune: the distortion to search for: mse, msssim or mixed; None for the codec's own.
+        seed: of the search, whose result is the same for the same seed on one machine.
+        tell: told after each step of the search. An interruption (KeyboardInterrupt) ends the
+            search, not this call, which returns the best that meets the target until then.
         exact: keep the colours that alpha hides, and measure them like the others.
-        progress: told which share of the codings is done, at most.
+        progress: told which share of the work is done, at most; 1 unless a search was interrupted.
 
     Raises:
-        ConfigError: for a codec of one fixed rate, or an image too small for MS-SSIM.
-        TngexpError: when no quality reaches the target.
+        ConfigError: for a codec of one fixed rate, an image too small for MS-SSIM, or an effort
+            that the codec or the image does not take.
+        TngexpError: when no quality reaches the target, without a search.
     """
     if not codec.model.rate.variable:
         raise ConfigError("a target needs a variable-rate model; this model has one fixed rate")
-    picture = to_picture(image, exact)
+    plan, picture = plan_of(effort), to_picture(image, exact)
     height, width = picture.rgb.shape[-2:]
     if target == "ms_ssim" and min(width, height) < MS_SSIM_MIN_SIDE:
         raise ConfigError(
@@ -60,42 +74,57 @@ def compress_to(
             f"image has {width}×{height}"
         )
     measure = _measure(codec, picture._replace(alpha=None) if exact else picture, target)
+    goal = Goal(target, value, measure)
+    if plan is None:
+        return _bisect(codec, picture, goal, progress)[0]
+    check_side(picture.rgb, tuning_of(codec.model.objective, 0.5, tune))
+    searching = _CODINGS / (_CODINGS + plan.steps)  # a step takes about as long as a coding
+    file, index = _bisect(codec, picture, goal, part(progress, 0, searching))
+    analysis = codec.analyse(picture, index_to_quality(index))
+    return steer(
+        *(codec, analysis, file, goal, plan),
+        tune=tune,
+        seed=seed,
+        tell=tell,
+        progress=part(progress, searching, 1),
+    )
+
+
+def _bisect(
+    codec: ImageCodec, picture: Picture, goal: Goal, progress: Share | None
+) -> tuple[bytes, int]:
+    """The file that meets the target, and its quality in 1/255.
+
+    Raises:
+        TngexpError: when no quality does.
+    """
     codings = (part(progress, n / _CODINGS, (n + 1) / _CODINGS) for n in range(_CODINGS))
-    size = target == "bpp"
     # The end that is sure to be good enough, where any quality is.
-    good, bad = (0, _FINEST) if size else (_FINEST, 0)
-    best, reached = _code(codec, picture, good, measure, next(codings))
-    if not _meets(reached, value, size):
+    good, bad = (0, _FINEST) if goal.size else (_FINEST, 0)
+    best, reached = _code(codec, picture, good, goal, next(codings))
+    if not goal.meets(reached):
         raise TngexpError(
-            f"this model cannot reach {value:g} {_UNITS[target]} on this image: its "
-            f"{'smallest' if size else 'best'} file has {reached:.4g}"
+            f"this model cannot reach {goal.value:g} {_UNITS[goal.target]} on this image: its "
+            f"{'smallest' if goal.size else 'best'} file has {reached:.4g}"
         )
-    data, reached = _code(codec, picture, bad, measure, next(codings))
-    if _meets(reached, value, size):
-        return data
+    data, reached = _code(codec, picture, bad, goal, next(codings))
+    if goal.meets(reached):
+        return data, bad
     while abs(good - bad) > 1:
         middle = (good + bad) // 2
-        data, reached = _code(codec, picture, middle, measure, next(codings))
-        if _meets(reached, value, size):
+        data, reached = _code(codec, picture, middle, goal, next(codings))
+        if goal.meets(reached):
             good, best = middle, data
         else:
             bad = middle
-    return best
+    return best, good
 
 
 def _code(
-    codec: ImageCodec,
-    picture: Picture,
-    index: int,
-    measure: Callable[[bytes], float],
-    progress: Share,
+    codec: ImageCodec, picture: Picture, index: int, goal: Goal, progress: Share
 ) -> tuple[bytes, float]:
     data = codec.compress(picture, index_to_quality(index), progress=progress)
-    return data, measure(data)
-
-
-def _meets(reached: float, value: float, size: bool) -> bool:
-    return reached <= value if size else reached >= value
+    return data, goal.measure(data)
 
 
 def _measure(codec: ImageCodec, picture: Picture, target: Target) -> Callable[[bytes], float]:

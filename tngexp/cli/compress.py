@@ -6,7 +6,8 @@ import argparse
 import functools
 import math
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tngexp import __version__
 from tngexp.cli.arguments import settle
@@ -16,9 +17,8 @@ from tngexp.cli.models import load_model
 from tngexp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tngexp.bitstream import ImageCodec
     from tngexp.bitstream.effort import Progress as Step
-    from tngexp.bitstream.targets import Target
+    from tngexp.bitstream.steering import Target
     from tngexp.pixels import Picture
 
 __all__ = ["DESCRIPTION", "EXTENSIONS", "TARGETS", "add_arguments", "run"]
@@ -63,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=range(10),
         default=0,
         metavar="0…9",
-        help="search for a smaller file of the same quality: each effort takes about twice as long "
-        "as the one before, 5 about a minute and a half of CPU a megapixel; default: 0",
+        help="search for a smaller file of the same quality, or a better one for a target: each "
+        "effort takes about twice as long as the one before, 5 about a minute and a half of CPU a "
+        "megapixel; default: 0",
     )
     parser.add_argument(
         "--tune",
@@ -103,16 +104,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--tune says what a search looks for: add --effort 1 … 9")
     targets = [(t, v) for _, t, _ in TARGETS if (v := getattr(arguments, t)) is not None]
 
-    if targets and effort:
-        raise ConfigError(
-            "--effort takes --quality, not a target: a search moves size and quality at once"
-        )
-    search = _Search(codec, quality, effort, arguments.tune)
-
     # Here and not at the top: --help does without torch.
     from tngexp.bitstream.targets import compress_to
     from tngexp.coding.container import MAX_PIXELS
     from tngexp.pixels import PixelWarning, read_image, to_picture
+
+    def coded(picture: Picture, **told: Any) -> bytes:
+        chosen = {"effort": effort, "tune": arguments.tune, **told}
+        if targets:
+            return compress_to(codec, picture, *targets[0], exact=exact, **chosen)
+        return codec.compress(picture, quality, **chosen)
+
+    search = _Search(coded)
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
         with warnings.catch_warnings(record=True) as caught:
@@ -121,12 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
             picture = to_picture(image, exact)
         for warning in caught:
             say(f"warning: {job.name}: {warning.message}")
-        if targets:
-            data = compress_to(codec, picture, *targets[0], exact=exact, progress=progress)
-        elif effort:
-            data = search(picture, progress)
-        else:
-            data = codec.compress(picture, quality, progress=progress)
+        data = search(picture, progress) if effort else coded(picture, progress=progress)
         bpp = 8 * len(data) / (image.width * image.height)
         return data, f"{len(data)} bytes, {bpp:.3f} bpp"
 
@@ -148,25 +146,26 @@ class _Search:
     """Codes with an effort. Ctrl-C ends the search under way, whose file is still written, and then
     the command."""
 
-    def __init__(
-        self, codec: ImageCodec, quality: float | None, effort: int, tune: str | None
-    ) -> None:
-        self._codec, self._quality, self._effort, self._tune = codec, quality, effort, tune
+    def __init__(self, code: Callable[..., bytes]) -> None:
+        self._code = code
         self._share = 1.0  # of the latest search that is done
 
     def __call__(self, picture: Picture, progress: Progress) -> bytes:
         self.stop()
         self._share = 0.0
+        words = ""
 
         def advance(share: float) -> None:
             self._share = share
+            progress(share, words)
 
         def tell(step: Step) -> None:
-            progress(self._share, f"{step.bpp:.3f} bpp, distortion {step.distortion:.4g}")
+            nonlocal words
+            words = f"{step.bpp:.3f} bpp, distortion {step.distortion:.4g}"
+            progress(self._share, words)
 
-        chosen = picture, self._quality, self._effort
         try:
-            return self._codec.compress(*chosen, tune=self._tune, tell=tell, progress=advance)
+            return self._code(picture, tell=tell, progress=advance)
         except Exception:  # this file's own fault
             self._share = 1.0
             raise

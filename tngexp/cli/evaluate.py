@@ -35,7 +35,7 @@ def _job(config: DictConfig) -> None:
     _log(config, records, curves)
     console().print(records_table(records))
     out = Path(config.out)
-    print(f"records in {out / 'records.jsonl'}")
+    print(f"records in {out / 'records.jsonl'}, a table of them in {out / 'images.tsv'}")
     for curve in curves:
         print(f"curve for CompressAI's plotting in {out / curve.key}.json")
 

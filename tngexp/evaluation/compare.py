@@ -34,6 +34,7 @@ from tngexp.evaluation.anchored import decode_record, measure_anchors
 from tngexp.evaluation.codecs import reconstruction
 from tngexp.evaluation.complexity import details, hybrid_details
 from tngexp.evaluation.progress import image_progress
+from tngexp.evaluation.tsv import write_tsv
 from tngexp.evaluation.viewer import choose_photos, viewer_images
 from tngexp.hybrid.codec import HybridCodec, base_name, codecs_of
 from tngexp.hybrid.model import load_hybrid
@@ -116,6 +117,7 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
         if curve.kind != "published":
             _write_json(out / "curves" / f"{curve.key}.json", to_compressai(curve))
     _write_tables(out / "tables.txt", tables)
+    write_tsv(out / "images.tsv", records)
     report = _report(out, title, f"{len(photos)} images", curves, tables, images, notes)
     return Comparison(curves, records, reference, tables, plots, report, notes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint
@@ -32,7 +32,7 @@ def to_curves(
         taken = {curve.key for curve in curves}
         curves.append(
             Curve(
-                key=_unique(curve_key(label), taken),
+                key=curve_key(label, taken),
                 label=label,
                 kind=kind,
                 points=Curve.sorted(
@@ -48,12 +48,9 @@ def to_curves(
     return curves
 
 
-def curve_key(label: str) -> str:
-    """``label`` as a file name and HTML id."""
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "curve"
-
-
-def _unique(key: str, taken: set[str]) -> str:
+def curve_key(label: str, taken: Collection[str] = ()) -> str:
+    """``label`` as a file name and HTML id, which is none of those ``taken``."""
+    key = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "curve"
     candidates = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
     return next(candidate for candidate in candidates if candidate not in taken)
 

@@ -20,6 +20,7 @@ from tngexp.evaluation import (
     to_curves,
 )
 from tngexp.evaluation.progress import image_progress
+from tngexp.evaluation.tsv import write_tsv
 from tngexp.metrics.curves import Curve
 from tngexp.metrics.records import ImageRecord
 from tngexp.report.published import to_compressai
@@ -56,6 +57,7 @@ def evaluate(config: DictConfig | Mapping[str, Any]) -> Evaluation:
             files=out / "files" if plain["save_files"] else None,
             progress=advance,
         )
+    write_tsv(out / "images.tsv", records)
     curves = to_curves(records)
     for curve in curves:
         path = out / f"{curve.key}.json"

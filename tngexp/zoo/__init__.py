@@ -56,7 +56,9 @@ LOOKS: dict[str, str] = {}
 ``NAME.look.safetensors`` beside this one."""
 
 NETWORKS: dict[str, str] = {
-    "restore-mse": "71e48753287c9bfc9b3dbca0baed290d888697d6b78fa19531f253ac918b12cc",
+    "restore-mse": "8d63e0d1e2a2c724eb5fe5070999e1c09fe1190e0ddb281eba4653147b2067aa",
+    "restore-msssim": "5ff8ca0ea8cb48c812422874e1028be63757c5cb4bc7e709d9033a7d2cac1cf1",
+    "restore-light": "71e48753287c9bfc9b3dbca0baed290d888697d6b78fa19531f253ac918b12cc",
 }
 """Networks behind conventional codecs (``docs/hybrid.md``), and the SHA-256 of their files."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tngexp.bitstream.effort.image import RefinedImage, refine_image
 from tngexp.bitstream.effort.plans import EFFORTS, Plan, check_effort, plan_of
-from tngexp.bitstream.effort.refine import Progress, Refined, Region, refine
+from tngexp.bitstream.effort.refine import Progress, Refined, Region, check_side, refine
 from tngexp.bitstream.effort.tuning import TUNES, Tuning, tuning_of
 
 __all__ = [
@@ -12,10 +13,13 @@ __all__ = [
     "Plan",
     "Progress",
     "Refined",
+    "RefinedImage",
     "Region",
     "Tuning",
     "check_effort",
+    "check_side",
     "plan_of",
     "refine",
+    "refine_image",
     "tuning_of",
 ]

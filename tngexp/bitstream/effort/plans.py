@@ -16,12 +16,19 @@ _RATE, _FEW = 0.02, 100
 
 
 class Plan(NamedTuple):
-    """A schedule of gradient steps."""
+    """A schedule of gradient steps, or a stretch of one."""
 
-    steps: int
+    steps: int  # of the whole schedule
     rate: float  # of Adam at the start, in units of the scaled latent; falls to a tenth
     hot: float  # temperature at the start
     cold: float  # at the end, reached geometrically
+    first: int = 0  # step to begin with
+    last: int | None = None  # step to end before; None: all
+
+    @property
+    def taken(self) -> range:
+        """The steps that are taken, of 0 … ``steps`` − 1."""
+        return range(self.first, self.steps if self.last is None else self.last)
 
 
 def check_effort(effort: object) -> int:

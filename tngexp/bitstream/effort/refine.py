@@ -15,7 +15,7 @@ from tngexp.bitstream.effort.tuning import Tuning
 from tngexp.model.codec import Codec
 from tngexp.types import ConfigError, Latents
 
-__all__ = ["Progress", "Refined", "Region", "refine"]
+__all__ = ["Progress", "Refined", "Region", "check_side", "refine"]
 
 _CORE = 48
 """Latent positions of a window's side that are kept: 768 pixels at stride 16."""
@@ -85,12 +85,7 @@ def refine(
     Raises:
         ConfigError: for an image too small for the distortion, or an alphabet without a line.
     """
-    height, width = region.rgb.shape[-2:]
-    if min(height, width) < tuning.min_side:
-        raise ConfigError(
-            f"an image of {width}×{height} pixels is too small to search for {tuning.name}, which "
-            f"needs {tuning.min_side} a side: search for mse (--tune mse), or leave effort at 0"
-        )
+    check_side(region.rgb, tuning)
     frozen = [p for p in model.parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
@@ -101,6 +96,20 @@ def refine(
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+
+
+def check_side(rgb: Tensor, tuning: Tuning) -> None:
+    """See that an image (3, H, W) is large enough to be searched.
+
+    Raises:
+        ConfigError: if it is too small for the distortion.
+    """
+    height, width = rgb.shape[-2:]
+    if min(height, width) < tuning.min_side:
+        raise ConfigError(
+            f"an image of {width}×{height} pixels is too small to search for {tuning.name}, which "
+            f"needs {tuning.min_side} a side: search for mse (--tune mse), or leave effort at 0"
+        )
 
 
 def _refine(
@@ -153,7 +162,7 @@ class _Search:
         """Take all steps; False when interrupted."""
         variables = [v for v in (self._y, self._z) if v is not None]
         optimizer = torch.optim.Adam(variables, lr=plan.rate)
-        for step in range(plan.steps):
+        for taken, step in enumerate(plan.taken, start=1):
             done = step / plan.steps
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
@@ -164,9 +173,9 @@ class _Search:
                 (bpp + self._tuning.lmbda * distortion).backward()
                 optimizer.step()
                 if tell is not None:
-                    count = number * plan.steps + step + 1
+                    count = number * len(plan.taken) + taken
                     figures = float(bpp.detach()), float(distortion.detach())
-                    tell(Progress(count, windows * plan.steps, *figures))
+                    tell(Progress(count, windows * len(plan.taken), *figures))
             except KeyboardInterrupt:
                 return False
         return True
