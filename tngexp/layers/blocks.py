@@ -156,6 +156,7 @@ class DepthwiseBlock(nn.Module):
         x = x + self.mix_out(self.depthwise(F.silu(self.mix_in(x))))
         # Two products of half the channels: each half lies whole in memory for what follows, where
         # halves of one product are strided and cost a sixth of the block, backward most of all.
+        assert self.gate_in.bias is not None
         value, gate = (
             F.conv2d(x, weight, bias)
             for weight, bias in zip(
