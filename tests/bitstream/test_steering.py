@@ -68,7 +68,6 @@ def test_one_seed_one_file() -> None:
 
 @pytest.mark.parametrize(("target", "factor"), [("bpp", 0.2), ("psnr", 3.0)])
 def test_a_search_that_meets_the_target_and_harms_is_thrown_away(
-    small: ImageCodec,
     monkeypatch: pytest.MonkeyPatch,
     target: Literal["bpp", "psnr"],
     factor: float,
@@ -79,14 +78,15 @@ def test_a_search_that_meets_the_target_and_harms_is_thrown_away(
         tiles = tuple(t._replace(y=factor * t.y) for t in start.tiles)
         return RefinedImage(replace(analysis, tiles=tiles), True)
 
+    codec = shipped()
     monkeypatch.setattr("tngexp.bitstream.steering.refine_image", harmful)
-    start = small.analyse(photo(WIDTH, HEIGHT), 0.5)
+    start = codec.analyse(photo(WIDTH, HEIGHT), 0.5)
     goal = Goal(target, 30.0, lambda data: bpp(len(data)) if target == "bpp" else 31.0)
-    plain = small.write(start)
-    assert (len(small.write(start.map(lambda t: t._replace(y=factor * t.y)))) < len(plain)) == (
+    plain = codec.write(start)
+    assert (len(codec.write(start.map(lambda t: t._replace(y=factor * t.y)))) < len(plain)) == (
         target == "bpp"
     )
-    assert steer(small, start, plain, goal, SHORT) == plain
+    assert steer(codec, start, plain, goal, SHORT) == plain
 
 
 def led(
