@@ -16,7 +16,7 @@ from tngexp.cli.main import main
 from tngexp.io import read_checkpoint
 
 Command = Callable[..., tuple[int, str]]
-SMALL = ("data.crop=192", "data.val_crop=192", "data.batch_size=1")
+SMALL = ("loss=perceptual", "data.crop=192", "data.val_crop=192", "data.batch_size=1")
 
 
 def test_a_second_synthesis_is_trained_exported_and_used(
