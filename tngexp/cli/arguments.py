@@ -10,7 +10,7 @@ from pathlib import Path
 from tngexp.cli.files import STANDARD
 from tngexp.errors import ConfigError
 
-__all__ = ["check_given", "settle"]
+__all__ = ["check_given", "settle", "share"]
 
 _SHOWN = 3  # inputs that a suggested command repeats
 
@@ -92,3 +92,14 @@ def _command(command: str, sources: Sequence[str], output: str) -> str:
     words = sources if len(sources) <= _SHOWN else [*sources[:_SHOWN], "…"]
     shown = " ".join(word if word == "…" else shlex.quote(word) for word in words)
     return f"tng {command} {shown} -o {shlex.quote(output)}"
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, as a ``type`` of argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
+    return value

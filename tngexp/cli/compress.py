@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tngexp import __version__
-from tngexp.cli.arguments import settle
+from tngexp.cli.arguments import settle, share
 from tngexp.cli.batch import Progress, add_common_arguments, chosen_settings, run_jobs, say
 from tngexp.cli.files import Job, plan
 from tngexp.cli.models import load_model
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "--quality",
-        type=_quality,
+        type=share,
         metavar="Q",
         help="0 (smallest file) to 1 (best image), for variable-rate models; default: 0.5",
     )
@@ -174,16 +174,6 @@ class _Search:
         """Raises KeyboardInterrupt if the latest search was interrupted."""
         if self._share < 1:
             raise KeyboardInterrupt
-
-
-def _quality(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
-    return value
 
 
 def _positive(text: str) -> float:

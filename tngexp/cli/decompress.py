@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tngexp import __version__
-from tngexp.cli.arguments import check_given, settle
+from tngexp.cli.arguments import check_given, settle, share
 from tngexp.cli.batch import Progress, add_common_arguments, chosen_settings, run_jobs, say
 from tngexp.cli.compress import EXTENSIONS
 from tngexp.cli.files import STANDARD, Job, plan
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--look",
-        type=_look,
+        type=share,
         default=0.0,
         metavar="A",
         help="0 (the faithful picture, default) to 1 (that of the model's look, if it has one); "
@@ -148,13 +148,3 @@ def format_of(target: Path | None, chosen: str | None) -> str:
     if chosen and named and chosen != named:
         raise ConfigError(f"{target} is not a name for --format {chosen}")
     return chosen or named or "png"
-
-
-def _look(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
-    return value
