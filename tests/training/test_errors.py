@@ -52,7 +52,6 @@ Command = Callable[..., tuple[int, str]]
         (["data.root=null"], ["data.root is not set"]),
         (["resume=nowhere.ckpt"], ["resume", "nowhere.ckpt", "no such checkpoint"]),
         (["init_from=nowhere.ckpt"], ["init_from", "nowhere.ckpt", "no such checkpoint"]),
-        (["init_from=a", "resume=b"], ["exclude each other"]),
         (["init_parts=[transform]"], ["init_parts needs a checkpoint", "set init_from=…"]),
         (["init_parts=3", "init_from=a"], ["init_parts=3 must be a list of parts"]),
         (["init_parts=[]", "init_from=a"], ["init_parts=[] takes nothing"]),

@@ -233,6 +233,36 @@ def test_an_optimizer_that_needs_another_memory_is_refused(
     assert "exp_avg" in str(info.value)
 
 
+def test_the_command_that_started_a_run_goes_on_with_it(
+    run: Callable[..., TrainResult], record: Callable[..., Losses]
+) -> None:
+    """Experiments set init_from themselves, so that resume stands beside it."""
+    base = run("trainer.max_steps=1", name="base")
+    start = f"init_from={base.last}"
+    whole = record()
+    run(start, "trainer.max_steps=3", name="whole")
+    kept = list(whole)
+    whole.clear()
+    first = run(start, "trainer.max_steps=3", "trainer.val_check_interval=1", name="again")
+    whole.clear()
+    early = first.last.with_name("previous.ckpt")
+    early.replace(first.last)
+    run(start, "trainer.max_steps=3", f"resume={first.last}", name="again")
+    assert whole == kept[2:]  # from the run's own weights, not from those of init_from
+
+
+@pytest.mark.parametrize("started", ["new weights", "init_from="])
+def test_going_on_from_other_weights_than_the_run_did_is_refused(
+    run: Callable[..., TrainResult], started: str
+) -> None:
+    base = run("trainer.max_steps=1", name="base")
+    first = base
+    if started == "init_from=":
+        first = run(f"init_from={base.last}", "trainer.max_steps=1", name="first")
+    with pytest.raises(CheckpointError, match=rf"started from {started}.*init_from=null"):
+        run("trainer.max_steps=2", f"resume={first.last}", "init_from=tng-mixed", name="second")
+
+
 def test_other_batches_per_step_take_effect_with_the_next_step(
     run: Callable[..., TrainResult], record: Callable[..., Losses]
 ) -> None:

@@ -205,4 +205,5 @@ def test_a_resumed_warm_start_stays_one(run: Run, monkeypatch: pytest.MonkeyPatc
         "tngexp.losses.base.RateDistortionLoss.at", lambda loss, progress: told.append(progress)
     )
     run("trainer.max_steps=3", name="warm", resume=str(warm.last))
-    assert told == [1.0, 1.0]
+    run("trainer.max_steps=4", name="warm", resume=str(warm.last))
+    assert told == [1.0, 1.0, 1.0]

@@ -48,7 +48,7 @@ from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
 from tngexp.training.pictures import run_picture
-from tngexp.training.resume import Before, check_critic, check_resumable, readable
+from tngexp.training.resume import Before, check_critic, check_resumable, check_start, readable
 from tngexp.training.warm_start import ALL, warm_start
 from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
 
@@ -124,9 +124,8 @@ def _train(
     kind = _kind(config)
     architecture = kind.describe(config)
     resume = _path(config, "resume")
-    init_from = locate(config["init_from"]) if config.get("init_from") else None
-    if resume and init_from:
-        raise ConfigError("resume and init_from exclude each other: unset one of them.")
+    # A resumed run has started already: what it started from is compared below, and not read.
+    init_from = locate(config["init_from"]) if config.get("init_from") and not resume else None
     init_parts = part_names(config["init_parts"], "init_parts")
     if init_parts != ALL and not (init_from or resume):  # a resumed run has started already
         raise ConfigError(
@@ -159,6 +158,8 @@ def _train(
         check_resumable(resume, codec, architecture, settings, parts, make, trained)
         check_critic(resume, further.get("critic"), further.get("critic_optimizer"))
         before = Before.of(read_checkpoint(resume))
+        check_start(resume, before, config)
+        config = {**config, "init_from": before.init_from}
     data: LightningDataModule = instantiate(config["data"], "data", LightningDataModule)
     data.setup("fit")  # bad data is reported before anything is written
     kind.prepare(config, data)
@@ -167,7 +168,7 @@ def _train(
         loss,
         make,
         schedule,
-        fresh=init_from is None and not before.warm,
+        fresh=init_from is None and before.init_from is None,
         seed=config["seed"],
         anneal_until=config["anneal_until"],
         channels_last=config["channels_last"],

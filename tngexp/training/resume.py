@@ -22,6 +22,7 @@ __all__ = [
     "ResumeWarning",
     "check_critic",
     "check_resumable",
+    "check_start",
     "readable",
     "take_own_options",
 ]
@@ -62,7 +63,7 @@ class Before(NamedTuple):
 
     seconds: float = 0.0  # of the run's time
     wandb_id: str | None = None
-    warm: bool = False  # whether it started from other weights
+    init_from: str | None = None  # the weights it started from, if not from new ones
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> Before:
@@ -72,7 +73,27 @@ class Before(NamedTuple):
         return cls(
             float(seconds) if isinstance(seconds, int | float) else 0.0,
             wandb_id if isinstance(wandb_id, str) else None,
-            bool((content.get("config") or {}).get("init_from")),
+            (content.get("config") or {}).get("init_from") or None,
+        )
+
+
+def check_start(path: Path, before: Before, config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where the options name other weights to start from than the run had.
+
+    Naming the same ones is no mistake: the command that started a run goes on with it, too.
+
+    Args:
+        path: the checkpoint that is resumed.
+        before: from it.
+        config: of the whole run.
+    """
+    named = config.get("init_from") or None
+    if named not in (None, before.init_from):
+        had = f"from init_from={before.init_from}" if before.init_from else "from new weights"
+        raise CheckpointError(
+            f"resume={path}: that run started {had}, and going on reads no others; leave out "
+            f"init_from={named} (init_from=null where an experiment sets it), or leave out resume "
+            "for a new run"
         )
 
 
