@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument("--box", type=int, nargs=4, metavar=("X", "Y", "W", "H"), required=True)
     parser.add_argument("--anchors", nargs="*", default=["jpeg", "webp", "bpg", "avif"])
     parser.add_argument("--models", nargs="*", default=["tng-objective", "tng-subjective"])
+    parser.add_argument("--looks", type=float, nargs="*", default=[0.0])
+    parser.add_argument("--look-from", help="for models that ship without a look")
+    parser.add_argument("--strip", action="store_true", help="leave out the whole photo")
     parser.add_argument("--zoom", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -60,15 +63,18 @@ def main() -> None:
         data = at_least(codec, original, arguments.bpp)
         versions.append(Version(codec.label, len(data), codec.decode(data)))
     for name in arguments.models:
-        model = tngexp.load(name)
+        model = tngexp.load(name, look=arguments.look_from)
         data = compress_to(model, photo, "bpp", arguments.bpp)
-        pixels = np.asarray(model.decompress(data).convert("RGB"))
-        versions.append(Version(LABELS.get(name, Path(name).stem), len(data), pixels))
+        for look in arguments.looks:
+            pixels = np.asarray(model.decompress(data, look=look).convert("RGB"))
+            label = LABELS.get(name, Path(name).stem)
+            if len(arguments.looks) > 1:
+                label = f"{label}, look {look:g}"
+            versions.append(Version(label, len(data), pixels))
     for version in versions[1:]:
         print(f"{version.label:24s} {caption(version, original)}")
-    sheet(versions, original, tuple(arguments.box), arguments.zoom).save(
-        arguments.out, optimize=True
-    )
+    page = sheet(versions, original, tuple(arguments.box), arguments.zoom, arguments.strip)
+    page.save(arguments.out, optimize=True)
 
 
 def at_least(codec: Anchor, rgb: np.ndarray, bpp: float) -> bytes:
@@ -103,7 +109,11 @@ def caption(version: Version, original: np.ndarray) -> str:
 
 
 def sheet(
-    versions: list[Version], original: np.ndarray, box: tuple[int, ...], zoom: int
+    versions: list[Version],
+    original: np.ndarray,
+    box: tuple[int, ...],
+    zoom: int,
+    strip: bool = False,
 ) -> Image.Image:
     left, top, width, height = box
     size = (width * zoom, height * zoom)
@@ -115,14 +125,15 @@ def sheet(
         if version.size is not None:
             detail = caption(version, original)
         tiles.append((crop.resize(size, Image.Resampling.NEAREST), label, detail))
-    whole = Image.fromarray(original)
-    ImageDraw.Draw(whole).rectangle(
-        (left - 2, top - 2, left + width + 1, top + height + 1), outline="white", width=3
-    )
-    whole.thumbnail(size, Image.Resampling.LANCZOS)
-    frame = Image.new("RGB", size, "white")
-    frame.paste(whole, ((size[0] - whole.width) // 2, (size[1] - whole.height) // 2))
-    tiles.insert(0, (frame, "The photo", "the frame is what the others show"))
+    if not strip:
+        whole = Image.fromarray(original)
+        ImageDraw.Draw(whole).rectangle(
+            (left - 2, top - 2, left + width + 1, top + height + 1), outline="white", width=3
+        )
+        whole.thumbnail(size, Image.Resampling.LANCZOS)
+        frame = Image.new("RGB", size, "white")
+        frame.paste(whole, ((size[0] - whole.width) // 2, (size[1] - whole.height) // 2))
+        tiles.insert(0, (frame, "The photo", "the frame is what the others show"))
     rows = -(-len(tiles) // COLUMNS)
     page = Image.new(
         "RGB",
