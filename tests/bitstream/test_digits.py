@@ -87,6 +87,7 @@ def test_layers_give_the_same_with_and_without_the_units(
     layer = PointwiseConv2d(12, 36)
     x = (torch.randn(2, 12, 5, 3) * scale).double()
     rows = (torch.randn(4, 7, 12) * scale).double()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     seen = []
     for available in (multiplies_int8, lambda: False):
         monkeypatch.setattr(digits, "_available", available)
@@ -98,3 +99,25 @@ def test_layers_give_the_same_with_and_without_the_units(
     # Sums are exact, so that float64 in any other form gives the same numbers.
     plain = nn.functional.conv2d(to_grid(x), exact.weight, exact.bias)
     assert torch.equal(seen[0][0], plain)
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, True),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}, True),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, False),
+        ({"DNNL_MAX_CPU_ISA": "AVX2"}, False),
+        ({"ATEN_CPU_CAPABILITY": "avx2"}, False),
+    ],
+    ids=str,
+)
+def test_what_keeps_libraries_from_the_units_counts(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], found: bool
+) -> None:
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True, raising=False)
+    assert multiplies_int8() is found

@@ -5,14 +5,16 @@ encoder; one differing last bit desynchronises the stream. Floating-point sums d
 order, which threads, vector widths and batch sizes change. Here activations lie on a grid of
 2⁻¹⁰ within ±2¹¹ and weights on a power-of-two grid of at least 15 bits, so that every product and
 every partial sum of a layer is an integer multiple of one grid below 2⁵³ of it: float64 holds them
-all exactly, and any order gives the same sum. What lies between the layers (rounding to the grid,
-leaky rectifiers) works on single elements, where IEEE 754 leaves no freedom.
+all exactly, and any order gives the same sum. Where a CPU has 8-bit units, 1×1 layers come to the
+same numbers through these (``digits.py``). What lies between the layers (rounding to the grid, leaky
+rectifiers) works on single elements, where IEEE 754 leaves no freedom.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -30,6 +32,7 @@ ACTIVATION_BITS = 10
 """Activations are multiples of 2⁻¹⁰."""
 
 _WEIGHT_BITS = 15
+_FEW_THREADS = 3  # more share a product in float64, while digits are split and joined by one
 _KERNELS = "tngexp.bitstream.exact_kernels"
 _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.PixelShuffle, nn.Identity)
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -64,6 +67,13 @@ def _convert(module: nn.Module) -> nn.Module:
         return ExactConvolution(module)
     for name, child in module.named_children():
         setattr(module, name, _convert(child))
+    if isinstance(module, nn.Sequential):
+        for place, (before, layer) in enumerate(pairwise(list(module)), 1):
+            fresh = isinstance(before, ExactConvolution | nn.PixelShuffle)
+            if fresh and isinstance(layer, nn.LeakyReLU | nn.ReLU):
+                # Nothing else sees what it reads. The same rectifier may stand elsewhere, too.
+                module[place] = rectifier = copy.copy(layer)
+                rectifier.inplace = True
     if isinstance(module, _ELEMENTWISE):
         return module
     own = [name for name, _ in module.named_parameters(recurse=False)]
@@ -174,7 +184,8 @@ class _Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(G, n, C) → (G, n, O)."""
-        if len(self._digits) < len(self._matrix):
+        few = torch.get_num_threads() <= _FEW_THREADS
+        if not few or len(self._digits) < len(self._matrix):
             return grouped(to_grid(x), self._matrix, self._shift)
         out = x.new_empty(*x.shape[:2], self._matrix.shape[2], dtype=torch.float64)
         for digits, rows, target in zip(self._digits, x.double(), out, strict=True):
