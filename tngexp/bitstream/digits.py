@@ -110,7 +110,8 @@ def digit_matrix(
 
 def digits_of(numbers: Tensor) -> list[Tensor]:
     """Integers in base 256 with digits of −128 … 127, lowest first, as int8."""
-    rest, digits = numbers.round().long(), []
+    rest = numbers.round().long()
+    digits: list[Tensor] = []
     while bool(rest.any()) or not digits:
         low = (rest + _BASE // 2) % _BASE - _BASE // 2
         digits.append(low.to(torch.int8))
@@ -128,8 +129,8 @@ def _probes(channels: int, grid: float, limit: float) -> list[Tensor]:
     numbers = [[-127, 127, 0], [-127 * 257, 127 * 257, -128], [-limit * grid, limit * grid, -128]]
     random = np.random.default_rng(channels)
     probes = []
-    for some in numbers:
-        alone = np.repeat(np.array(some, np.float64)[:, None], channels, 1)
-        mixed = random.choice(some, (3, channels)).astype(np.float64)
+    for some in np.array(numbers, np.float64):
+        alone = np.repeat(some[:, None], channels, 1)
+        mixed = random.choice(some, (3, channels))
         probes.append(torch.from_numpy(np.concatenate([alone, mixed])) / grid)
     return probes

@@ -6,8 +6,8 @@ order, which threads, vector widths and batch sizes change. Here activations lie
 2⁻¹⁰ within ±2¹¹ and weights on a power-of-two grid of at least 15 bits, so that every product and
 every partial sum of a layer is an integer multiple of one grid below 2⁵³ of it: float64 holds them
 all exactly, and any order gives the same sum. Where a CPU has 8-bit units, 1×1 layers come to the
-same numbers through these (``digits.py``). What lies between the layers (rounding to the grid, leaky
-rectifiers) works on single elements, where IEEE 754 leaves no freedom.
+same numbers through these (``digits.py``). What lies between the layers (rounding to the grid,
+leaky rectifiers) works on single elements, where IEEE 754 leaves no freedom.
 """
 
 from __future__ import annotations

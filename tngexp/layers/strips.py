@@ -47,7 +47,7 @@ def strips(x: Tensor, width: int) -> tuple[Tensor, ...]:
     return rows.tensor_split(-(-len(rows) // _rows(width)))
 
 
-def pointwise(rows: Tensor, weight: Tensor, bias: Tensor, buffer: Tensor) -> Tensor:
+def pointwise(rows: Tensor, weight: Tensor, bias: Tensor | None, buffer: Tensor) -> Tensor:
     """A 1×1 convolution of positions: (n, C) → (n, O), in the first n rows of ``buffer``.
 
     Args:
@@ -56,6 +56,7 @@ def pointwise(rows: Tensor, weight: Tensor, bias: Tensor, buffer: Tensor) -> Ten
         bias: (O,).
         buffer: (at least n, O).
     """
+    assert bias is not None
     out = buffer[: len(rows)]
     return torch.addmm(bias, rows, weight.flatten(1).T, out=out)
 
