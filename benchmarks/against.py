@@ -1,11 +1,16 @@
 """Training step, encoding and decoding against another commit, in one run.
 
     python benchmarks/against.py COMMIT [--models tng gmm] [--rounds 5]
+    python benchmarks/against.py COMMIT --codecs tng-objective data/weights/tng2-*.safetensors
 
 Both trees take turns, each turn in a process of its own, so that what the machine does meanwhile
 strikes both alike. Printed are medians of medians and their ratio: above 1 means that this tree is
 slower. Weights are those of a shipped codec for ``tng`` and random for others; the
 picture has 768×512 pixels.
+
+With ``--codecs`` coding alone is timed, with these codecs by turns in every process: the least CPU
+seconds of one thread, and their ratio to those of the first codec in the other tree. A larger codec
+that codes no slower here than the first one did there has ratios of at most 1.
 """
 
 from __future__ import annotations
@@ -21,8 +26,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+PICTURE = """
+rows, columns = np.mgrid[0:512, 0:768] / 40.0
+waves = np.stack([np.sin(rows + 2 * columns), np.cos(rows * columns), np.sin(3 * rows)], -1)
+noise = np.random.default_rng(0).normal(0, 4, waves.shape)
+image = Image.fromarray((128 + 70 * waves + noise).clip(0, 255).astype(np.uint8))
+"""
+
 # Runs in either tree, so it keeps to what both have.
-CHILD = """
+CHILD = f"""
 import json, statistics, sys, tempfile, time
 from pathlib import Path
 import numpy as np, torch
@@ -44,7 +56,7 @@ keep_freed_memory()
 torch.manual_seed(0)
 register_config()
 with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-    config = compose("train", [f"model={model}", "loss=mse"])
+    config = compose("train", ["model=" + model, "loss=mse"])
 OmegaConf.set_struct(config, False)
 config.run_dir, config.name = ".", "step"
 config.pop("hydra", None)
@@ -77,7 +89,7 @@ def median(run):
     return statistics.median(times)
 
 codec.train()
-seconds = {"step": median(step)}
+seconds = dict(step=median(step))
 if model == "tng":
     coder = tngexp.load("tng-objective")
 else:
@@ -86,14 +98,34 @@ else:
         fresh = Codec.from_config(LitCodec.describe(plain), trusted=True).eval()
         save(fresh, Path(folder) / "codec.ckpt")
         coder = tngexp.load(Path(folder) / "codec.ckpt")
-rows, columns = np.mgrid[0:512, 0:768] / 40.0
-waves = np.stack([np.sin(rows + 2 * columns), np.cos(rows * columns), np.sin(3 * rows)], -1)
-noise = np.random.default_rng(0).normal(0, 4, waves.shape)
-image = Image.fromarray((128 + 70 * waves + noise).clip(0, 255).astype(np.uint8))
-data = coder.compress(image)
+{PICTURE}data = coder.compress(image)
 seconds["encode"] = median(lambda: coder.compress(image))
 seconds["decode"] = median(lambda: coder.decompress(data))
-print(json.dumps({"seconds": seconds, "bytes": len(data)}))
+print(json.dumps(dict(seconds=seconds, bytes=len(data))))
+"""
+
+# Likewise.
+CODING = f"""
+import json, sys, time
+import numpy as np, torch
+from PIL import Image
+import tngexp
+
+repeats, names = int(sys.argv[1]), sys.argv[2:]
+torch.set_num_threads(1)
+{PICTURE}
+codecs = {{name: tngexp.load(name) for name in names}}
+seconds = dict()
+for _ in range(repeats + 1):  # the first turn compiles and prepares
+    for name, codec in codecs.items():
+        start = time.process_time()
+        data = codec.compress(image)
+        middle = time.process_time()
+        codec.decompress(data)
+        turns = middle - start, time.process_time() - middle
+        for what, spent in zip(("encode", "decode"), turns):
+            seconds.setdefault(name + " " + what, []).append(spent)
+print(json.dumps({{what: min(spent[1:]) for what, spent in seconds.items()}}))
 """
 
 
@@ -101,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("commit")
     parser.add_argument("--models", nargs="+", default=["tng", "gmm"])
+    parser.add_argument("--codecs", nargs="+", default=[], help="time these and no models")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
@@ -111,6 +144,9 @@ def main() -> None:
             [*git, "add", "--quiet", "--detach", str(other), arguments.commit], check=True
         )
         try:
+            if arguments.codecs:
+                code(arguments.codecs, other, arguments.rounds, arguments.repeats)
+                return
             for model in arguments.models:
                 compare(model, other, arguments.rounds, arguments.repeats)
         finally:
@@ -123,7 +159,7 @@ def compare(model: str, other: Path, rounds: int, repeats: int) -> None:
     for number in range(rounds):
         trees = [other, ROOT] if number % 2 == 0 else [ROOT, other]
         for tree in trees:
-            result = run(tree, model, repeats)
+            result = run(tree, CHILD, model, str(repeats))
             found[tree].append(result["seconds"])
             sizes[tree] = result["bytes"]
     print(f"model={model}: {sizes[other]} bytes there, {sizes[ROOT]} here")
@@ -132,9 +168,27 @@ def compare(model: str, other: Path, rounds: int, repeats: int) -> None:
         print(f"  {what:<7} {there:.4f} s there, {here:.4f} s here: ratio {here / there:.3f}")
 
 
-def run(tree: Path, model: str, repeats: int) -> dict:
+def code(codecs: list[str], other: Path, rounds: int, repeats: int) -> None:
+    names = [str(Path(name).resolve()) if Path(name).exists() else name for name in codecs]
+    least: dict[Path, dict[str, float]] = {other: {}, ROOT: {}}
+    for number in range(rounds):
+        for tree in [other, ROOT] if number % 2 == 0 else [ROOT, other]:
+            for what, seconds in run(tree, CODING, str(repeats), *names).items():
+                least[tree][what] = min(seconds, least[tree].get(what, seconds))
+    print("CPU seconds, and their ratio to those of the first codec there")
+    for name, path in zip(codecs, names, strict=True):
+        for what in ("encode", "decode"):
+            first = least[other][f"{names[0]} {what}"]
+            there, here = (least[tree][f"{path} {what}"] for tree in (other, ROOT))
+            print(
+                f"  {what} {name}: {there:.4f} s there ({there / first:.3f}), "
+                f"{here:.4f} s here ({here / first:.3f})"
+            )
+
+
+def run(tree: Path, program: str, *arguments: str) -> dict:
     result = subprocess.run(
-        [sys.executable, "-c", CHILD, model, str(repeats)],
+        [sys.executable, "-c", program, *arguments],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree)},
         capture_output=True,

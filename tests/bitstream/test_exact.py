@@ -12,6 +12,7 @@ from torch import nn
 from tngexp.bitstream.exact import ExactConvolution, exact_copy, to_grid
 from tngexp.model.codec import Codec
 from tngexp.priors import ConditionalPrior
+from tngexp.priors.quadtree import QuadtreeContext
 from tngexp.types import ConfigError
 
 LAYERS = {
@@ -106,6 +107,28 @@ def test_every_prior_has_an_exact_form(
         exact_raw = context(exact_features, y_hat.double(), step)
         torch.testing.assert_close(exact_raw.float(), raw, atol=0.02, rtol=0.02)
         y_hat = step.put(y_hat, torch.randint_like(step.take(y_hat), -2, 3))
+
+
+@torch.no_grad()
+def test_rectifiers_write_over_what_nothing_else_sees() -> None:
+    rectifier, layer = nn.LeakyReLU(0.01), nn.Conv2d(12, 12, 1)
+    chain = exact_copy(nn.Sequential(rectifier, layer, rectifier, nn.LeakyReLU(0.01)))
+    assert isinstance(chain, nn.Sequential)
+    x = torch.randn(1, 12, 3, 2).double()
+    before = x.clone()
+    expected = rectifier(rectifier(exact_copy(layer)(rectifier(x))))
+    assert torch.equal(chain(x), expected)
+    assert torch.equal(x, before)
+    assert [getattr(m, "inplace", None) for m in chain] == [False, None, True, False]
+
+
+@torch.no_grad()
+def test_raw_parameters_lie_in_the_order_in_which_files_hold_them() -> None:
+    """So that making integers of them copies nothing."""
+    context = exact_copy(QuadtreeContext(8, 9))
+    features, y_hat = torch.randn(1, 16, 4, 6).double(), torch.zeros(1, 8, 4, 6).double()
+    for step in QuadtreeContext(8, 9).steps(4, 6, y_hat.device):
+        assert context(features, y_hat, step).is_contiguous()
 
 
 def test_what_has_no_exact_form_is_named() -> None:

@@ -5,7 +5,8 @@ encoder; one differing last bit desynchronises the stream. Floating-point sums d
 order, which threads, vector widths and batch sizes change. Here activations lie on a grid of
 2⁻¹⁰ within ±2¹¹ and weights on a power-of-two grid of at least 15 bits, so that every product and
 every partial sum of a layer is an integer multiple of one grid below 2⁵³ of it: float64 holds them
-all exactly, and any order gives the same sum. What lies between the layers (rounding to the grid,
+all exactly, and any order gives the same sum. Where a CPU has 8-bit units, 1×1 layers come to the
+same numbers through these (``digits.py``). What lies between the layers (rounding to the grid,
 leaky rectifiers) works on single elements, where IEEE 754 leaves no freedom.
 """
 
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tngexp.bitstream.digits import digit_matrix
 from tngexp.coding.loading import load_compiled
 from tngexp.layers.depthwise import grouped, grouped_weights
 from tngexp.types import ACTIVATION_LIMIT, ConfigError
@@ -29,6 +32,7 @@ ACTIVATION_BITS = 10
 """Activations are multiples of 2⁻¹⁰."""
 
 _WEIGHT_BITS = 15
+_FEW_THREADS = 3  # more share a product in float64, while digits are split and joined by one
 _KERNELS = "tngexp.bitstream.exact_kernels"
 _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.PixelShuffle, nn.Identity)
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -36,11 +40,12 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 def to_grid(x: Tensor) -> Tensor:
     """``x`` in float64, rounded (half to even) to multiples of 2⁻¹⁰ and clamped to ±2048."""
-    x = x.double().contiguous()
-    out = torch.empty_like(x)
-    load_compiled(_KERNELS).round_to_grid(
-        x.flatten().numpy(), 2.0**ACTIVATION_BITS, ACTIVATION_LIMIT, out.flatten().numpy()
-    )
+    x = x.double()
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        x = x.contiguous()
+    out = torch.empty_like(x)  # in the same order in memory
+    source, target = (t.as_strided((t.numel(),), (1,)).numpy() for t in (x, out))
+    load_compiled(_KERNELS).round_to_grid(source, 2.0**ACTIVATION_BITS, ACTIVATION_LIMIT, target)
     return out
 
 
@@ -62,6 +67,13 @@ def _convert(module: nn.Module) -> nn.Module:
         return ExactConvolution(module)
     for name, child in module.named_children():
         setattr(module, name, _convert(child))
+    if isinstance(module, nn.Sequential):
+        for place, (before, layer) in enumerate(pairwise(list(module)), 1):
+            fresh = isinstance(before, ExactConvolution | nn.PixelShuffle)
+            if fresh and isinstance(layer, nn.LeakyReLU | nn.ReLU):
+                # Nothing else sees what it reads. The same rectifier may stand elsewhere, too.
+                module[place] = rectifier = copy.copy(layer)
+                rectifier.inplace = True
     if isinstance(module, _ELEMENTWISE):
         return module
     own = [name for name, _ in module.named_parameters(recurse=False)]
@@ -94,17 +106,23 @@ class ExactConvolution(nn.Module):
         self.register_buffer("weight", torch.round(weight * 2.0**bits) / 2.0**bits)
         fine = 2.0 ** (bits + ACTIVATION_BITS)
         self.register_buffer("bias", torch.round(bias * fine) / fine)
-        self._by_group: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        self._by_channel = (
-            not transposed
-            and layer.groups == layer.in_channels == layer.out_channels
-            and layer.stride == (1, 1)
-            and layer.dilation == (1, 1)
+        self._step = 1 / fine
+        self._products: dict[tuple[int, int], _Product] = {}
+        plain = not transposed and layer.stride == layer.dilation == (1, 1)
+        self._by_channel = plain and layer.groups == layer.in_channels == layer.out_channels
+        self._by_position = (
+            plain and layer.groups == 1 == max(layer.kernel_size) and not any(layer.padding)
         )
         layer.weight, layer.bias = None, None  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
-        x, layer = to_grid(x), self._layer
+        """(B, C, h, w) → (B, O, …); 1×1 and depthwise layers leave channels innermost in memory."""
+        layer = self._layer
+        if self._by_position:
+            rows = x.permute(0, 2, 3, 1)
+            out = self.grouped(rows.reshape(1, -1, x.shape[1]), 1)
+            return out.view(*rows.shape[:3], -1).permute(0, 3, 1, 2)
+        x = to_grid(x)
         if isinstance(layer, nn.ConvTranspose2d):
             return F.conv_transpose2d(
                 x,
@@ -125,9 +143,10 @@ class ExactConvolution(nn.Module):
     def grouped(self, x: Tensor, parameters: int) -> Tensor:
         """Some output channels at some positions, see :func:`tngexp.layers.depthwise.grouped`."""
         key = len(x), parameters
-        if key not in self._by_group:  # made once: as dear as the product itself
-            self._by_group[key] = grouped_weights(self.weight, self.bias, *key)
-        return grouped(to_grid(x), *self._by_group[key])
+        if key not in self._products:  # made once: as dear as the product itself
+            weights = grouped_weights(self.weight, self.bias, *key)
+            self._products[key] = _Product(*weights, self._step)
+        return self._products[key](x)
 
     def _depthwise(self, x: Tensor) -> Tensor:
         # In float64 torch runs a depthwise convolution a channel at a time.
@@ -135,15 +154,42 @@ class ExactConvolution(nn.Module):
         batch, channels, height, width = x.shape
         rows, columns = self.weight.shape[-2:]
         out = x.new_empty(
-            batch, channels, height + 2 * vertical - rows + 1, width + 2 * horizontal - columns + 1
+            batch, height + 2 * vertical - rows + 1, width + 2 * horizontal - columns + 1, channels
         )
         arrays = (
-            x.contiguous().flatten(0, 1).numpy(),
-            self.weight[:, 0].contiguous().numpy(),
+            x.permute(0, 2, 3, 1).contiguous().numpy(),
+            self.weight[:, 0].permute(1, 2, 0).contiguous().numpy(),
             self.bias.numpy(),
-            out.flatten(0, 1).numpy(),
+            out.numpy(),
         )
         load_compiled(_KERNELS).depthwise(*arrays)
+        return out.permute(0, 3, 1, 2)
+
+
+@final
+class _Product:
+    """A 1×1 layer's groups of output channels, each at positions of its own.
+
+    Args:
+        matrix: (G, C, O), see :func:`tngexp.layers.depthwise.grouped_weights`.
+        shift: (G, 1, O), likewise.
+        step: the grid of the output.
+    """
+
+    def __init__(self, matrix: Tensor, shift: Tensor, step: float) -> None:
+        self._matrix, self._shift = matrix, shift
+        given = step, 2.0**ACTIVATION_BITS, ACTIVATION_LIMIT
+        digits = [digit_matrix(m, s[0], *given) for m, s in zip(matrix, shift, strict=True)]
+        self._digits = [d for d in digits if d is not None]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(G, n, C) → (G, n, O)."""
+        few = torch.get_num_threads() <= _FEW_THREADS
+        if not few or len(self._digits) < len(self._matrix):
+            return grouped(to_grid(x), self._matrix, self._shift)
+        out = x.new_empty(*x.shape[:2], self._matrix.shape[2], dtype=torch.float64)
+        for digits, rows, target in zip(self._digits, x.double(), out, strict=True):
+            digits(rows, target)
         return out
 
 

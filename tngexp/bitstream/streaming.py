@@ -121,7 +121,7 @@ def synthesise(
         if y1 <= top * unit or x1 <= left * unit:
             continue  # padding only
         x_hat = x_hat[:, : y1 - top * unit, : x1 - left * unit]
-        pixels = (x_hat.float().clamp(0, 1) * 255).round().to(torch.uint8)
+        pixels = x_hat.float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
         rgb[:, top * unit : y1, left * unit : x1] = pixels.cpu()
     return rgb
 

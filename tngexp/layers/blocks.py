@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tngexp.layers.convolutions import GDN, conv, init_weights, subpixel
+from tngexp.layers.strips import pointwise, strips, suits_strips
 
 __all__ = [
     "AttentionGate",
@@ -153,6 +154,8 @@ class DepthwiseBlock(nn.Module):
         rescale_residual(self.gate_out, 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
+        if suits_strips(x, self.gate_out.in_channels):
+            return self._in_strips(x)
         x = x + self.mix_out(self.depthwise(F.silu(self.mix_in(x))))
         # Two products of half the channels: each half lies whole in memory for what follows, where
         # halves of one product are strided and cost a sixth of the block, backward most of all.
@@ -166,3 +169,22 @@ class DepthwiseBlock(nn.Module):
         gated = value * torch.sigmoid(gate)
         out: Tensor = x + self.gate_out(gated)
         return out
+
+    def _in_strips(self, x: Tensor) -> Tensor:
+        """The same, but for what a gradient needs, some positions at a time."""
+        hidden = self.gate_out.in_channels
+        mixed = torch.empty_like(x)
+        for rows, out in zip(strips(x, hidden), strips(mixed, hidden), strict=True):
+            F.silu(pointwise(rows, self.mix_in.weight, self.mix_in.bias, out), inplace=True)
+        parts = [strips(t, hidden) for t in (x, self.depthwise(mixed), mixed)]
+        most = len(parts[0][0])
+        branch, value, gate = (x.new_empty(most, c) for c in (x.shape[1], hidden, hidden))
+        assert self.gate_in.bias is not None
+        weights, biases = self.gate_in.weight.chunk(2), self.gate_in.bias.chunk(2)
+        for rows, near, out in zip(*parts, strict=True):
+            pointwise(near, self.mix_out.weight, self.mix_out.bias, out).add_(rows)
+            pointwise(out, weights[0], biases[0], value)
+            pointwise(out, weights[1], biases[1], gate).sigmoid_()
+            gated = value[: len(out)].mul_(gate[: len(out)])
+            out.add_(pointwise(gated, self.gate_out.weight, self.gate_out.bias, branch))
+        return mixed

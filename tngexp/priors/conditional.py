@@ -100,8 +100,10 @@ class ConditionalPrior(Prior):
             if raw is not None:
                 return port.site(Site("y", self._mixture(raw), quantizer, _ALL, size), y)
         context = port.network(self.context)
-        # Zeros in the latent's memory format, and in the arithmetic that the port decodes in.
-        y_hat = z_hat.new_zeros(size) if y is None else torch.zeros_like(y)
+        # Zeros in the features' memory format, and in the arithmetic that the port decodes in.
+        y_hat = (z_hat if y is None else y).new_zeros(size)
+        if features.is_contiguous(memory_format=torch.channels_last):
+            y_hat = y_hat.contiguous(memory_format=torch.channels_last)
         for step in self.context.steps(height, width, y_hat.device):
             distribution = self._mixture(context(features, y_hat, step))
             source = None if y is None else step.take(y)

@@ -90,8 +90,10 @@ class QuadtreeContext(ContextModel):
         )  # (4, B, h/2, w/2, hidden)
         raw = last.grouped(x.flatten(1, 3), self.per_element)  # (4, n, P·M/4)
         raw = raw.unflatten(2, (self.per_element, -1)).unflatten(1, x.shape[1:4])
+        if raw.dtype == torch.float64:  # exact: in the order in which files hold the elements
+            return raw.permute(1, 4, 0, 5, 2, 3).flatten(1, 3)  # (B, P·M, h/2, w/2)
         # Channels innermost, as training keeps them: (B, h/2, w/2, P, 4, M/4)
-        return raw.permute(1, 2, 3, 4, 0, 5).flatten(3).permute(0, 3, 1, 2)  # (B, P·M, h/2, w/2)
+        return raw.permute(1, 2, 3, 4, 0, 5).flatten(3).permute(0, 3, 1, 2)
 
     def output_layers(self) -> list[nn.Module]:
         return [self.body[-1]]
