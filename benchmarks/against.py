@@ -4,8 +4,8 @@
 
 Both trees take turns, each turn in a process of its own, so that what the machine does meanwhile
 strikes both alike. Printed are medians of medians and their ratio: above 1 means that this tree is
-slower. Weights are those of a shipped codec for ``tng`` and random for others; the
-picture has 768×512 pixels.
+slower. Weights are those of a codec that this tree ships for ``tng`` and ``tng2``, and random for
+others; the picture has 768×512 pixels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# By their files, since a name may mean another generation in the other tree.
+SHIPPED = {"tng": "tng-objective-1", "tng2": "tng-objective"}
 
 # Runs in either tree, so it keeps to what both have.
 CHILD = """
@@ -78,8 +80,8 @@ def median(run):
 
 codec.train()
 seconds = {"step": median(step)}
-if model == "tng":
-    coder = tngexp.load("tng-objective")
+if len(sys.argv) > 3:
+    coder = tngexp.load(Path(sys.argv[3]))
 else:
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
@@ -133,8 +135,9 @@ def compare(model: str, other: Path, rounds: int, repeats: int) -> None:
 
 
 def run(tree: Path, model: str, repeats: int) -> dict:
+    weights = [str(ROOT / f"tngexp/zoo/{SHIPPED[model]}.safetensors")] if model in SHIPPED else []
     result = subprocess.run(
-        [sys.executable, "-c", CHILD, model, str(repeats)],
+        [sys.executable, "-c", CHILD, model, str(repeats), *weights],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree)},
         capture_output=True,
