@@ -5,8 +5,8 @@
 
 Both trees take turns, each turn in a process of its own, so that what the machine does meanwhile
 strikes both alike. Printed are medians of medians and their ratio: above 1 means that this tree is
-slower. Weights are those of a shipped codec for ``tng`` and random for others; the
-picture has 768×512 pixels.
+slower. Weights are those of a codec that this tree ships for ``tng`` and ``tng2``, and random for
+others; the picture has 768×512 pixels.
 
 With ``--codecs`` coding alone is timed, with these codecs by turns in every process: the least CPU
 seconds of one thread, and their ratio to those of the first codec in the other tree. A larger codec
@@ -25,6 +25,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# By their files, since a name may mean another generation in the other tree.
+SHIPPED = {"tng": "tng-objective-1", "tng2": "tng-objective"}
 
 PICTURE = """
 rows, columns = np.mgrid[0:512, 0:768] / 40.0
@@ -90,8 +92,8 @@ def median(run):
 
 codec.train()
 seconds = dict(step=median(step))
-if model == "tng":
-    coder = tngexp.load("tng-objective")
+if len(sys.argv) > 3:
+    coder = tngexp.load(Path(sys.argv[3]))
 else:
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
@@ -156,10 +158,11 @@ def main() -> None:
 def compare(model: str, other: Path, rounds: int, repeats: int) -> None:
     found: dict[Path, list[dict[str, float]]] = {other: [], ROOT: []}
     sizes: dict[Path, int] = {}
+    weights = [str(ROOT / f"tngexp/zoo/{SHIPPED[model]}.safetensors")] if model in SHIPPED else []
     for number in range(rounds):
         trees = [other, ROOT] if number % 2 == 0 else [ROOT, other]
         for tree in trees:
-            result = run(tree, CHILD, model, str(repeats))
+            result = run(tree, CHILD, model, str(repeats), *weights)
             found[tree].append(result["seconds"])
             sizes[tree] = result["bytes"]
     print(f"model={model}: {sizes[other]} bytes there, {sizes[ROOT]} here")

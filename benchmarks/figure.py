@@ -28,6 +28,7 @@ LABELS = {
     "tng-objective": "TNG objective",
     "tng-subjective": "TNG subjective",
     "tng-mixed": "TNG mixed",
+    "tng-objective-1": "TNG objective, earlier",
 }
 CAPTION, GAP, COLUMNS = 44, 8, 4
 

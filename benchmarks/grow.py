@@ -1,8 +1,7 @@
 """A larger codec that computes what a trained one does, to train on from there.
 
-    python benchmarks/grow.py tng-objective grown.ckpt --N 224 --blocks-analysis 5 --mixture 3
-    python -m tngexp.train experiment=tng_objective encoder.N=224 hyper.N=192 \\
-        encoder.blocks_analysis=5 prior.mixture=3 init_from=grown.ckpt …
+    python benchmarks/grow.py tng-objective-1 grown.ckpt --N 224 --blocks-analysis 5 --mixture 3
+    python -m tngexp.train model=tng2 loss=mse init_from=grown.ckpt …
 
 For codecs with ``encoder=depthwise`` and one Gaussian an element. New channels start as in a new
 codec but are read by nothing (Chen et al. 2016, "Net2Net", do it by copying), new blocks add

@@ -56,7 +56,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "bitstream": {
             *("coding", "common", "devices", "layers", "losses", "metrics"),
             *("model", "pixels", "priors", "quantizers", "rate", "transforms"),
-            *("types",),
+            *("types", "zoo"),
         },
         "hybrid": {
             *("anchors", "common", "devices", "errors", "metrics", "model", "pixels", "post"),
@@ -67,7 +67,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "__init__": {"bitstream", "hybrid", "model"},
         "evaluation": {
             *("anchors", "bitstream", "coding", "common", "datasets", "hybrid", "logs"),
-            *("metrics", "model", "priors", "report", "schema", "types"),
+            *("metrics", "model", "priors", "report", "schema", "types", "zoo"),
         },
         "interop": {"bitstream", "common", "model", "types"},
         "io": {"bitstream", "model", "types"},
@@ -78,7 +78,7 @@ LAYERS: list[dict[str, set[str]]] = [
         "training": {
             *("anchors", "bitstream", "common", "critics", "datasets", "devices", "evaluation"),
             *("hybrid", "logs", "losses", "metrics", "model", "priors", "rate", "runs"),
-            *("schema", "types"),
+            *("schema", "types", "zoo"),
         },
     },
     {  # votes of people on pairs of files

@@ -48,6 +48,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> ImageCodec:
     [
         ("tngexp.cli.main", "--help"),
         ("tngexp.cli.main", "--version"),
+        ("tngexp.cli.main", "models"),
         ("tngexp.cli.main", "compress", "--help"),
         ("tngexp.decompress", "--help"),
         ("tngexp.train", "--help"),

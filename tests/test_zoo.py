@@ -14,11 +14,13 @@ import tngexp
 from tngexp import zoo
 from tngexp.bitstream.targets import compress_to
 from tngexp.cli.main import main
+from tngexp.coding import read
 from tngexp.datasets.sample import packaged_photos
 from tngexp.evaluation import load_models
 from tngexp.hybrid.model import load_hybrid
 from tngexp.metrics import ms_ssim, psnr
 
+ALL = [*zoo.MODELS, *zoo.EARLIER]
 PHOTO = ("skimage", "data/chelsea.png")  # held out of every training
 MIB = 2**20
 CARDS = Path(__file__).parents[1] / "docs" / "models"
@@ -39,17 +41,41 @@ def test_the_default_is_shipped() -> None:
     assert zoo.DEFAULT in zoo.MODELS
 
 
-@pytest.mark.parametrize("name", zoo.MODELS)
+def test_the_package_stays_small() -> None:
+    """Package indexes take files of up to 100 MB, earlier generations included."""
+    files = list(zoo.file_of(zoo.DEFAULT).parent.glob("*.safetensors"))
+    pinned = {*ALL, *zoo.NETWORKS, *(f"{name}.look" for name in zoo.LOOKS)}
+    assert {file.stem for file in files} == pinned  # nothing ships that nobody can ask for
+    assert sum(file.stat().st_size for file in files) <= 64 * MIB
+
+
+def test_an_earlier_generation_has_the_name_of_the_newest_and_a_number() -> None:
+    for name in zoo.EARLIER:
+        newest, _, number = name.rpartition("-")
+        assert newest in zoo.MODELS
+        assert int(number) >= 1
+        assert zoo.generations(newest).count(name) == 1
+    for given in (zoo.DEFAULT, *zoo.EARLIER, "mine.ckpt", "tng"):
+        assert zoo.generations(given)[0] == given
+    assert zoo.generations("tng") == ["tng"]  # a beginning is not the name
+    pins = [zoo.codec(name) for name in ALL]
+    assert len({pin.fingerprint for pin in pins}) == len({pin.sha256 for pin in pins}) == len(ALL)
+    for name, pin in zip(ALL, pins, strict=True):
+        assert zoo.name_of(bytes.fromhex(pin.fingerprint)) == name
+    assert zoo.name_of(bytes(4)) is None
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_model_is_what_was_pinned(name: str) -> None:
-    assert zoo.path(name).stat().st_size <= 12 * MIB
+    assert zoo.path(name).stat().st_size <= 14 * MIB
     codec = tngexp.load(name)
-    assert codec.fingerprint().hex() == zoo.MODELS[name].fingerprint
+    assert codec.fingerprint().hex() == zoo.codec(name).fingerprint
     assert codec._stored is not None  # shipped, not derived anew on each machine
     assert (CARDS / f"{name}.md").is_file()
 
 
 def test_looks_are_what_was_pinned_and_fit(photo: Image.Image) -> None:
-    assert zoo.LOOKS.keys() <= zoo.MODELS.keys()
+    assert zoo.LOOKS.keys() <= set(ALL)
     for name in zoo.LOOKS:
         assert zoo.look_path(name).stat().st_size <= 6_000_000
         codec = tngexp.load(name)
@@ -78,18 +104,23 @@ def test_the_default_network_is_shipped(photo: Image.Image) -> None:
     assert tngexp.restore(photo).size == photo.size
 
 
-@pytest.mark.parametrize("name", zoo.MODELS)
+@pytest.mark.parametrize("name", ALL)
 def test_programs_take_it_by_name(name: str) -> None:
     (model,) = load_models([name])
     assert model.path == zoo.path(name)
     assert model.curve == name
-    assert model.key.model == zoo.MODELS[name].fingerprint
+    assert model.key.model == zoo.codec(name).fingerprint
 
 
-@pytest.mark.parametrize("name", zoo.MODELS)
+def test_generations_are_curves_of_their_own() -> None:
+    assert [model.curve for model in load_models(ALL)] == ALL
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_file_comes_back_and_names_its_model(name: str, photo: Image.Image) -> None:
     codec = tngexp.load(name)
     data = codec.compress(photo, 0.3)
+    assert zoo.name_of(read(data).model) == name
     again = tngexp.load(name)
     assert again.compress(photo, 0.3) == data
     first, second = codec.decompress(data), again.decompress(data)
@@ -101,7 +132,7 @@ def test_a_file_comes_back_and_names_its_model(name: str, photo: Image.Image) ->
 def test_quality_rises_with_the_rate(name: str, photo: Image.Image) -> None:
     codec = tngexp.load(name)
     x = tensor(photo)
-    metric = psnr if name == "tng-objective" else ms_ssim
+    metric = psnr if zoo.codec(name).trained_for == "PSNR" else ms_ssim
     sizes, values = [], []
     for quality in (0.0, 0.25, 0.5, 0.75, 1.0):
         data = codec.compress(photo, quality)
@@ -132,10 +163,29 @@ def test_better_than_jpeg_at_the_same_size(name: str, photo: Image.Image) -> Non
     data = compress_to(codec, photo, "bpp", 8 * buffer.tell() / (photo.width * photo.height))
     assert len(data) <= buffer.tell()
     ours, theirs = tensor(codec.decompress(data)), tensor(Image.open(buffer))
-    if name == "tng-objective":
+    if zoo.codec(name).trained_for == "PSNR":
         assert float(psnr(x, ours)) > float(psnr(x, theirs)) + 1.0
     else:
         assert 1 - float(ms_ssim(x, ours)) < 0.5 * (1 - float(ms_ssim(x, theirs)))
+
+
+@pytest.mark.parametrize("name", zoo.EARLIER)
+def test_better_than_the_generation_before_it(name: str, photo: Image.Image) -> None:
+    """R + λ·D of a file, at the λ that the newest was trained for."""
+    newest = tngexp.load(name.rpartition("-")[0])
+    trained_for = newest.model.objective
+    assert trained_for is not None
+    quality = 102 / 255  # a number that a file can state exactly
+    low, high = (float(trained_for[key]) for key in ("lmbda_min", "lmbda_max"))
+    x, costs = tensor(photo), []
+    for codec in (newest, tngexp.load(name)):
+        data = codec.compress(photo, quality)
+        x_hat = tensor(codec.decompress(data))
+        squared = 255**2 * float(((x_hat - x) ** 2).mean())
+        distortion = squared if zoo.codec(name).trained_for == "PSNR" else 1 - ms_ssim(x, x_hat)
+        bpp = 8 * len(data) / (photo.width * photo.height)
+        costs.append(bpp + low * (high / low) ** quality * float(distortion))
+    assert costs[0] < 0.995 * costs[1]
 
 
 def grid(image: Image.Image) -> float:
@@ -187,5 +237,6 @@ def test_an_unknown_name_lists_the_shipped_ones(
     photo.save(tmp_path / "cat.png")
     assert main(["compress", str(tmp_path / "cat.png"), "--model", "tng-subjectiv"]) != 0
     error = capsys.readouterr().err
-    assert all(name in error for name in zoo.MODELS)
+    assert all(f"{name}," in error for name in zoo.MODELS)
+    assert not any(name in error for name in zoo.EARLIER)  # no choices
     assert not (tmp_path / "cat.tng").exists()

@@ -160,7 +160,10 @@ def _model(shipped: str | None = None) -> ImageCodec:
     """What the user chose, else the model ``shipped``, else the default."""
     if _current is not None:
         return _current
-    return _codec(os.environ.get("TNGEXP_MODEL") or shipped or zoo.DEFAULT)
+    given = os.environ.get("TNGEXP_MODEL")
+    if given and shipped and shipped in zoo.generations(given):
+        return _codec(shipped)  # the generation that the file names
+    return _codec(given or shipped or zoo.DEFAULT)
 
 
 def _codec(model: ImageCodec | Codec | str | Path) -> ImageCodec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -107,6 +108,19 @@ def test_a_look_for_a_shipped_codec_is_small(tmp_path: Path) -> None:
     assert saved.model == zoo.MODELS["tng-mixed"].fingerprint
     assert saved.bytes == saved.path.stat().st_size
     assert saved.bytes < 4_000_000
+
+
+def test_a_look_belongs_to_one_generation(tmp_path: Path) -> None:
+    """The message names both, since the numbers alone tell nobody which codec to take."""
+    (old,) = zoo.generations("tng-objective")[1:]
+    trained = tmp_path / "run.safetensors"
+    tngexp.io.save(load(old), trained)
+    look = save_look(trained, tmp_path / "a.safetensors", of=old).path
+    assert load(old, look=look).look() is not None
+    ids = {name: zoo.codec(name).fingerprint for name in (old, "tng-objective")}
+    expected = f"a look for model {ids[old]} ({old}), and this is model {ids['tng-objective']} "
+    with pytest.raises(CheckpointError, match=re.escape(f"{expected}(tng-objective): take the")):
+        load("tng-objective", look=look)
 
 
 def test_a_training_that_changed_more_makes_no_look(small: Small, tmp_path: Path) -> None:

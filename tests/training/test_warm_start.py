@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -100,8 +101,19 @@ def test_named_parts_come_from_the_checkpoint_and_the_rest_is_new(
 @pytest.mark.parametrize(
     ("part", "choices", "reason"),
     [
-        ("prior", {"prior.mixture": 3}, "prior.mixture: 1 in the checkpoint, 3 now"),
-        ("transform.analysis", {"encoder.N": 16}, "encoder.N: 8 in the checkpoint, 16 now"),
+        (
+            "prior",
+            {"prior.mixture": 3, "encoder.N": 9},
+            "prior.hyper.N: 8 in the checkpoint, 9 now\n  "
+            "prior.mixture: 1 in the checkpoint, 3 now\n"
+            "Choose the same options as it was trained with (hyper.N=8 prior.mixture=1), or",
+        ),
+        (
+            "transform.analysis",
+            {"encoder.N": 16},
+            "encoder.N: 8 in the checkpoint, 16 now\n"
+            "Choose the same options as it was trained with (encoder.N=8), or",
+        ),
         ("quantizer", {"quantizer": "soft_to_hard"}, "quantizer: tngexp.quantizers.mixed.Mixed"),
         ("rate", {"rate": "variable"}, "rate.M: absent in the checkpoint, 16 now"),
     ],
@@ -114,6 +126,36 @@ def test_a_part_that_does_not_fit_names_the_option(
     message = str(info.value)
     assert f"the checkpoint's {part} does not fit this codec's:\n  {reason}" in message
     assert f"leave {part} out of init_parts" in message
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"encoder.N": 16},
+        {"encoder.N": 16, "hyper.N": 8, "prior.mixture": 3},
+        {"encoder.M": 24, "prior.family": "laplace"},
+    ],
+)
+def test_the_options_that_a_refusal_names_make_it_fit(
+    stored: Callable[..., Path], sizes: dict[str, Any]
+) -> None:
+    path = stored(**sizes)
+    with pytest.raises(CheckpointError) as info:
+        start(path)
+    (named,) = re.findall(
+        r"as it was trained with \((.*)\), or another checkpoint", str(info.value)
+    )
+    options = dict(word.split("=") for word in named.split())
+    assert options.keys() >= sizes.keys()
+    numbers = {key: int(v) if v.isdecimal() else v for key, v in options.items()}
+    assert start(path, **numbers)[2].new == ()
+
+
+def test_a_refusal_names_no_options_where_a_component_is_another(
+    stored: Callable[..., Path],
+) -> None:
+    with pytest.raises(CheckpointError, match="as it was trained with, or another checkpoint"):
+        start(stored(**{"encoder.N": 16}), prior="checkerboard")
 
 
 @pytest.mark.parametrize("levels", [8, 5])
@@ -170,7 +212,7 @@ def test_gains_of_another_distortion_keep_their_quality(stored: Callable[..., Pa
 def test_a_shipped_codec_of_an_earlier_version_tells_its_range(
     wanted: Objective, interpolated: bool
 ) -> None:
-    path = zoo.path("tng-objective")
+    path = zoo.path("tng-objective-1")
     config = read_checkpoint(path)["tngexp"]["codec"]
     told = warm_start(Codec.from_config(config), path, config, ("rate",), wanted)
     assert ("interpolated from λ 0.0003 … 0.13" in (told.gains or "")) == interpolated

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tngexp import zoo
 from tngexp.bitstream import images
 from tngexp.bitstream.analysis import Analysis, tiles_of
 from tngexp.bitstream.effort import Progress, Tuning, plan_of, refine_image, tuning_of
@@ -252,9 +253,11 @@ class ImageCodec(nn.Module):
         model, prepared, file = self.model, self.prepare(), read(data)
         painter = prepared.painters.at(look)
         if file.model != prepared.fingerprint:
+            shipped = zoo.name_of(file.model)
             raise BitstreamError(
-                f"the file was coded with model {file.model.hex()}, this is model "
-                f"{prepared.fingerprint.hex()}; give the checkpoint it was coded with"
+                f"the file was coded with model {zoo.called(file.model)}, this is model "
+                f"{zoo.called(prepared.fingerprint)}; give "
+                f"{shipped or 'the checkpoint it was coded with'}"
             )
         if (file.quality is not None) != model.rate.variable:
             raise BitstreamError("the file's quality does not go with this model")

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from tngexp import zoo
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.model.files import LOOK, begins_like_safetensors
@@ -44,9 +45,9 @@ class Look(NamedTuple):
         """
         if self.model != fingerprint:
             raise CheckpointError(
-                f"{self.path}: a look for model {self.model.hex()}, and this is model "
-                f"{fingerprint.hex()}: take the codec that it was trained for, or train one for "
-                "this codec (docs/how-to/train-a-look.md)"
+                f"{self.path}: a look for model {zoo.called(self.model)}, and this is model "
+                f"{zoo.called(fingerprint)}: take the codec that it was trained for, or train one "
+                "for this codec (docs/how-to/train-a-look.md)"
             )
         own = {name: t.shape for name, t in codec.transform.synthesis.state_dict().items()}
         if own != {name: t.shape for name, t in self.synthesis.items()} or not self._noise_fits(

@@ -36,8 +36,8 @@ _CUTS = (0.3, 0.5)
 image is within a few percent of what it will be in the end."""
 
 _OF_RATE, _OF_DISTORTION = 0.6, 0.4
-"""How ln(rate) and ln(distortion) follow ln(λ) where the quality goes with it; of tng-objective at
-0.15 bpp."""
+"""How ln(rate) and ln(distortion) follow ln(λ) where the quality goes with it; of tng-objective-1
+at 0.15 bpp."""
 
 _ENDS = 3  # at most
 _BEYOND = 3.0  # times what an end misses: the next is to come out on the other side

@@ -75,8 +75,8 @@ def add_common_arguments(
         "--model",
         metavar="MODEL",
         help=model
-        or "a shipped codec or a checkpoint; default: what TNGEXP_MODEL names, else what "
-        f"the .tng file names, else {zoo.DEFAULT}",
+        or "a shipped codec (tng models lists them) or a checkpoint; default: what TNGEXP_MODEL "
+        f"names, else what the .tng file names, else {zoo.DEFAULT}",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing outputs")
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tngexp import __version__
+from tngexp import __version__, zoo
 from tngexp.cli.arguments import check_given, settle, share
 from tngexp.cli.batch import Progress, add_common_arguments, chosen_settings, run_jobs, say
 from tngexp.cli.compress import EXTENSIONS
@@ -87,8 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
         )  # a model that cannot code is no single file's fault
 
     def model(source: bytes) -> str | None:
-        # A file names its model; one that is not shipped has to be given.
-        return given or model_of(source)
+        # A file names its model; one that is not shipped has to be given. The name of a shipped
+        # one stands for its earlier generations, too: scripts that give it read their old files.
+        if not given:
+            return model_of(source)
+        named = model_of(source) if zoo.is_shipped(given) else None
+        return named if named in zoo.generations(given) else given
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
         image = models(model(source)).decompress(source, look=look, progress=progress)

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(file: Container, size: int) -> list[tuple[str, str]]:
     """Labels and values; ``size`` is that of the whole file, in bytes."""
     streams = [len(stream) for stream in file.streams]
-    name = file.model_name or zoo.name_of(file.model)
+    name = _named(file)
     lines = [
         ("image", f"{file.width}×{file.height} {file.mode}"),
         ("size", f"{size} bytes, {8 * size / (file.width * file.height):.4f} bpp"),
@@ -86,6 +86,14 @@ def describe(file: Container, size: int) -> list[tuple[str, str]]:
     if file.orientation is not None:
         lines.append(("turned", f"EXIF orientation {file.orientation}"))
     return lines
+
+
+def _named(file: Container) -> str | None:
+    """The model's name, as its fingerprint is known here, or else as the file tells it."""
+    shipped = zoo.name_of(file.model)
+    if shipped in zoo.EARLIER:
+        return f"{shipped}, an earlier {shipped.rpartition('-')[0]}"
+    return shipped or file.model_name
 
 
 def _sources(inputs: list[str]) -> tuple[list[Path | None], list[tuple[Path, str]]]:

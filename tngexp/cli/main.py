@@ -22,7 +22,8 @@ from tngexp.errors import TngexpError
 
 __all__ = ["main", "run_command"]
 
-_COMMANDS = ("compress", "decompress", "restore", "info", "look")
+_COMMANDS = ("compress", "decompress", "restore", "info", "look", "models")
+_MODULES = {"models": "shipped"}  # where a command's module is called otherwise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +60,7 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
 
 def _module(name: str) -> ModuleType:
     # Not at the top, so that Ctrl-C is quiet from the start.
-    return importlib.import_module(f"tngexp.cli.{name}")
+    return importlib.import_module(f"tngexp.cli.{_MODULES.get(name, name)}")
 
 
 def _guarded(work: Callable[[], int]) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tngexp import zoo
 from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.codec_files import identity, load
 from tngexp.bitstream.effort import check_effort, tuning_of
@@ -189,7 +190,7 @@ def at_looks(models: Sequence[Model], looks: Any, files: Sequence[str | Path] = 
     for one in given:
         if one.model.hex() not in ids:
             raise CheckpointError(
-                f"{one.path}: a look for model {one.model.hex()}, which is none of these: "
+                f"{one.path}: a look for model {zoo.called(one.model)}, which is none of these: "
                 f"{', '.join(f'{model.curve} ({model.key.model})' for model in models)}"
             )
     if not any(values):

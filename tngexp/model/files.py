@@ -141,8 +141,7 @@ def locate(name_or_path: str | Path) -> Path:
     folder: a path has a separator or a suffix, as ``./tng-objective``, or is a ``Path``.
     """
     path = Path(name_or_path).expanduser()
-    shipped = str(name_or_path) in zoo.MODELS or str(name_or_path) in zoo.NETWORKS
-    if shipped and (isinstance(name_or_path, str) or not path.exists()):
+    if zoo.is_shipped(str(name_or_path)) and (isinstance(name_or_path, str) or not path.exists()):
         return zoo.path(str(name_or_path))
     return path
 
@@ -153,5 +152,5 @@ def shipped_look(path: Path) -> Path | None:
     Raises:
         CheckpointError: for a look that is missing or was changed.
     """
-    name = next((name for name in zoo.LOOKS if path == zoo.file_of(name)), None)
-    return None if name is None else zoo.look_path(name)
+    name = zoo.name_at(path)
+    return zoo.look_path(name) if name in zoo.LOOKS else None

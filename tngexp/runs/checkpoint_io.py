@@ -22,6 +22,7 @@ __all__ = [
     "PREVIOUS",
     "AtomicCheckpointIO",
     "architecture_difference",
+    "architecture_options",
     "copy_file",
     "write_checkpoint",
 ]
@@ -109,6 +110,36 @@ def architecture_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key)
     ]
+
+
+def architecture_options(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], box: str | None = None
+) -> list[str]:
+    """The options by which the codec ``wanted`` becomes ``stored``, as the command line takes them.
+
+    Args:
+        stored: description of a codec.
+        wanted: another.
+        box: ``"transform"``, ``"prior"`` …, to look at that one alone.
+
+    Returns:
+        ``["encoder.N=224", "prior.mixture=3"]``; empty where the two differ in more than options,
+        so that a component would have to be chosen.
+    """
+    right = _flatten(wanted)
+    left = {k: v for k, v in _flatten(modernise(stored)).items() if k.startswith(box or "")}
+    found = {}
+    for key in sorted(left):
+        if left[key] == right.get(key):
+            continue
+        if key.endswith("_target_") or key not in right:
+            return []
+        if not key.startswith(("prior", "rate")) or not key.endswith(".M"):  # M is the encoder's
+            found[_option(key).replace("prior.hyper.", "hyper.")] = left[key]
+    hidden = left.get("prior.hyper.N")
+    if "encoder.N" in found and hidden not in (None, left["transform.N"]):
+        found["hyper.N"] = hidden  # which is the encoder's unless it is said
+    return [f"{option}={value}" for option, value in found.items()]
 
 
 def _option(key: str) -> str:

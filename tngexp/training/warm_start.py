@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from tngexp import zoo
 from tngexp.model.files import read_checkpoint
 from tngexp.model.objective import Objective, objective
 from tngexp.rate import VariableRate
-from tngexp.runs.checkpoint_io import architecture_difference
+from tngexp.runs.checkpoint_io import architecture_difference, architecture_options
 from tngexp.training.parts import check_parts, inside
 from tngexp.types import CheckpointError, ConfigError
 
@@ -134,20 +135,27 @@ def _refusal(
     fitting: Sequence[str] = (),
     part: str | None = None,
 ) -> CheckpointError:
-    reasons = architecture_difference(checkpoint["tngexp"]["codec"], config)
-    if part is not None:
-        group = part.partition(".")[0].replace("transform", "encoder")
+    stored = checkpoint["tngexp"]["codec"]
+    reasons = architecture_difference(stored, config)
+    box = None if part is None else part.partition(".")[0]
+    options = architecture_options(stored, config, box)
+    if box is not None:
+        group = box.replace("transform", "encoder")
         reasons = [line for line in reasons if line.startswith((f"{group}.", f"{group}:"))]
+    elif shipped := zoo.name_at(path):
+        options = [f"model={zoo.codec(shipped).preset} as it is"]
+    said = f" ({' '.join(options)})" if options else ""
     listed = "\n  ".join(reasons or misfits[:4])
     if part is not None:
         return CheckpointError(
             f"init_from={path}: the checkpoint's {part} does not fit this codec's:\n  {listed}\n"
-            f"Choose the same options as it was trained with, or leave {part} out of init_parts."
+            f"Choose the same options as it was trained with{said}, or leave {part} out of "
+            "init_parts."
         )
     some = f", or take what fits with init_parts=[{','.join(fitting)}]" if fitting else ""
     return CheckpointError(
         f"init_from={path}: the checkpoint has another architecture:\n  {listed}\n"
-        f"Choose the same components as it was trained with, or another checkpoint{some}."
+        f"Choose the same components as it was trained with{said}, or another checkpoint{some}."
     )
 
 

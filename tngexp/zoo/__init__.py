@@ -2,6 +2,9 @@
 
 Each is a safetensors file beside this one, pinned by its SHA-256, with a model card in
 ``docs/models/``.
+
+A codec that a better one replaces under its name stays beside it as NAME-1, NAME-2 …, for the files
+that were written with it: NAME is always the newest.
 """
 
 from __future__ import annotations
@@ -15,38 +18,62 @@ from tngexp.errors import CheckpointError
 __all__ = [
     "DEFAULT",
     "DEFAULT_NETWORK",
+    "EARLIER",
     "LOOKS",
     "MODELS",
     "NETWORKS",
     "Shipped",
+    "called",
+    "codec",
     "file_of",
+    "generations",
+    "is_shipped",
     "look_path",
+    "name_at",
     "name_of",
     "path",
 ]
 
 
 class Shipped(NamedTuple):
-    """What pins a model."""
+    """What pins a model, and what is to be known of it without reading it."""
 
     sha256: str  # of the weights file
     fingerprint: str  # by which its .tng files name it, in hexadecimal
+    preset: str = "tng"  # model=… of its architecture
+    trained_for: str = ""  # in words
 
 
 MODELS: dict[str, Shipped] = {
     "tng-objective": Shipped(
-        "f70d58ba72baa41b7b5d2000489eee0fdab7876019e65d3a15b3a8c845e803b1",
-        "352e396b",
+        # TODO(figure): SHA-256 and fingerprint are a stand-in's
+        "6a8fe4627c9a7f634c2539127bbe05145bbacae291819422cd26e2e2348fa111",
+        "24f1eecb",
+        preset="tng2",
+        trained_for="PSNR",
     ),
     "tng-subjective": Shipped(
         "6a43b59a0f01fd79453cf69a9b0fffe6e315753c94d768f0a0ada4139ccef1f6",
         "9c83d7d5",
+        trained_for="MS-SSIM",
     ),
     "tng-mixed": Shipped(
         "4584cc8bdba3a46b4565cebde9b87c14adcae57b2107fc1b365d49e2cd7bc355",
         "44fc6df9",
+        trained_for="MS-SSIM and PSNR",
     ),
 }
+"""The codecs to choose from, each the newest of its name."""
+
+EARLIER: dict[str, Shipped] = {
+    "tng-objective-1": Shipped(
+        "f70d58ba72baa41b7b5d2000489eee0fdab7876019e65d3a15b3a8c845e803b1",
+        "352e396b",
+        trained_for="PSNR",
+    ),
+}
+"""Earlier generations, as NAME-1, NAME-2 …: they decode the files that were written with them, and
+load, code and compare like any other."""
 
 DEFAULT = "tng-objective"
 """What compressing uses unless told otherwise."""
@@ -72,11 +99,21 @@ def path(name: str) -> Path:
     Raises:
         CheckpointError: for an unknown name, or a file that is missing or was changed.
     """
-    pinned = {**{name: model.sha256 for name, model in MODELS.items()}, **NETWORKS}
+    pinned = {**{name: c.sha256 for name, c in _codecs().items()}, **NETWORKS}
     if name not in pinned:
-        known = ", ".join(pinned)
+        known = ", ".join([*MODELS, *NETWORKS])
         raise CheckpointError(f"there is no shipped model called {name}; shipped: {known}")
     return _unchanged(file_of(name), pinned[name])
+
+
+def codec(name: str) -> Shipped:
+    """What pins the shipped codec ``name``, of whatever generation."""
+    return _codecs()[name]
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a codec, of whatever generation, or a network of this name comes with the package."""
+    return name in _codecs() or name in NETWORKS
 
 
 def look_path(name: str) -> Path:
@@ -104,6 +141,26 @@ def _unchanged(file: Path, sha256: str) -> Path:
 
 
 def name_of(fingerprint: bytes) -> str | None:
-    """The shipped model that a ``.tng`` file with this fingerprint was coded with."""
+    """The shipped codec, of whatever generation, whose files carry this fingerprint."""
     wanted = fingerprint.hex()
-    return next((name for name, model in MODELS.items() if model.fingerprint == wanted), None)
+    return next((name for name, c in _codecs().items() if c.fingerprint == wanted), None)
+
+
+def name_at(file: Path) -> str | None:
+    """The shipped codec, of whatever generation, whose weights file this is."""
+    return next((name for name in _codecs() if file == file_of(name)), None)
+
+
+def called(fingerprint: bytes) -> str:
+    """A model's fingerprint for messages, with its name where it ships: ``352e396b (NAME)``."""
+    name = name_of(fingerprint)
+    return fingerprint.hex() + (f" ({name})" if name else "")
+
+
+def generations(name: str) -> list[str]:
+    """A shipped codec and the earlier ones of its name; of any other name that name alone."""
+    return [name, *(old for old in EARLIER if name in MODELS and old.rpartition("-")[0] == name)]
+
+
+def _codecs() -> dict[str, Shipped]:
+    return {**MODELS, **EARLIER}

@@ -48,7 +48,7 @@ def check_effort(effort: object) -> int:
 def plan_of(effort: int) -> Plan | None:
     """The schedule of an effort; None for 0, which does not search.
 
-    Found on crops of dev photos with tng-objective (docs/how-to/effort.md): up to a hundred steps
+    Found on crops of dev photos with tng-objective-1 (docs/how-to/effort.md): up to a hundred steps
     the same rate is best, longer searches gain from smaller steps and a hotter start.
     """
     steps = _STEPS[check_effort(effort)]
