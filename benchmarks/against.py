@@ -112,8 +112,10 @@ import json, sys, time
 import numpy as np, torch
 from PIL import Image
 import tngexp
+from tngexp.devices.allocator import keep_freed_memory
 
 repeats, names = int(sys.argv[1]), sys.argv[2:]
+keep_freed_memory()  # as the programs do
 torch.set_num_threads(1)
 {PICTURE}
 codecs = {{name: tngexp.load(name) for name in names}}
