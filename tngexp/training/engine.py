@@ -61,6 +61,7 @@ Tell = Callable[[str], None]
 """What is to happen with a line about the run."""
 
 _VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
+_FILES = ("file", "val_file")  # of data=tensor alone: earlier checkpoints know nothing of them
 
 
 def _kind(config: Mapping[str, Any]) -> type[LitCodec] | type[LitHybrid]:
@@ -385,5 +386,7 @@ def _path(config: Mapping[str, Any], key: str) -> Path | None:
 
 def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a validation loss depends on besides the codec."""
-    photos = {key: config["data"].get(key) for key in _VALIDATED_BY}
+    data = config["data"]
+    photos = {key: data.get(key) for key in _VALIDATED_BY}
+    photos |= {key: data[key] for key in _FILES if key in data}
     return {"loss": dict(config["loss"]), "photos": photos}
