@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
 from tngexp.devices.allocator import keep_freed_memory
+from tngexp.devices.compiling import compile_or_warn
 from tngexp.devices.distributed import Processes, processes, silence, started_processes
 from tngexp.devices.precision import resolve_precision
 from tngexp.logs.console import quiet
@@ -178,7 +179,7 @@ def _train(
     if config["channels_last"]:
         codec.to(memory_format=torch.channels_last)
     if config["compile"]:
-        codec.compile()  # in place: wrapping would prefix every checkpoint key
+        compile_or_warn(codec, torch.device(accelerator))
     checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
     throughput = Throughput()
     budget = Budget(settings.seconds, before.seconds)
