@@ -57,7 +57,7 @@ class Throughput(pl.Callback):
             self._smooth = per_image
         self._smooth += 0.1 * (per_image - self._smooth)
         # Filled in on the device: copying a number there would wait for all that it has to do.
-        value = torch.full((), 1 / self._smooth, device=pl_module.device)
+        value = torch.full((), 1 / self._smooth, device=first.device)
         pl_module.log("train/images_per_s", value, on_step=True, on_epoch=False, batch_size=1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
