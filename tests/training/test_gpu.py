@@ -100,27 +100,26 @@ def test_off_the_device_the_run_is_that_of_the_folder(
     assert on.images == folder.images
 
 
-def commands(*marks: str) -> list[str]:
-    """The lines of the page that hold all ``marks``, as they stand."""
+def call() -> tuple[str, str]:
+    """What ``call.sh`` of the page does before it trains, and afterwards."""
     blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line for line in lines if all(mark in line for mark in marks)]
+    (block,) = [block for block in blocks if "timeout" in block]
+    before, after = re.split(r"^timeout (?:.*\\\n)+.*\n", block, flags=re.MULTILINE)
+    return before, f"set -eo pipefail\n{after}"
 
 
-def shell(line: str, folder: Path) -> None:
-    subprocess.run(["bash", "-ec", line], cwd=folder, check=True)
+def shell(script: str, folder: Path) -> None:
+    subprocess.run(["bash", "-c", script], cwd=folder, check=True)
 
 
 def in_calls(run: Run, words: list[str], stops: list[int], folder: Path) -> TrainResult:
     """A run that is stopped after some of its steps, and whose folder is lost each time."""
-    (save,), (sums,) = commands("tar -cf", "split"), commands("sha256sum state")
-    (restore,) = commands("test ! -e STATE/SHA256SUMS")
-    save = save.replace("-b 16M", "-b 64K")
+    before, after = call()
+    assert "-b 16M" in after
     last = folder / "outputs/tng/checkpoints/last.ckpt"
     begin = LitCodec.on_train_batch_start
     for at in [*stops, None]:
-        shell("mkdir -p outputs STATE", folder)
-        shell(restore, folder)
+        shell(before, folder)
         resume = [f"resume={last}"] if last.exists() else []
         assert bool(resume) == (at != stops[0])
         stop = StopRequest()
@@ -139,7 +138,7 @@ def in_calls(run: Run, words: list[str], stops: list[int], folder: Path) -> Trai
             with pytest.raises(Interrupted) as info:
                 run(*words, *resume, name="outputs/tng", stop=stop)
             assert info.value.step == at
-        shell(f"rm -rf STATE && mkdir STATE\n{save}\n{sums}", folder)
+        shell(after.replace("-b 16M", "-b 64K"), folder)
         pieces = sorted((folder / "STATE").glob("state.*"))
         assert len(pieces) > 1
         assert all(piece.stat().st_size <= 64 * 2**10 for piece in pieces)
@@ -166,14 +165,23 @@ def test_three_calls_from_pieces_are_one_run(
     assert rest.val == whole.val
 
 
-def test_pieces_that_were_damaged_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "STATE").mkdir()
-    (tmp_path / "STATE/state.0000").write_bytes(b"whole")
-    (sums,), (restore,) = commands("sha256sum state"), commands("test ! -e STATE/SHA256SUMS")
-    shell(sums, tmp_path)
-    (tmp_path / "STATE/state.0000").write_bytes(b"other")
+def test_pieces_that_were_damaged_end_the_call(tmp_path: Path) -> None:
+    before, after = call()
+    (tmp_path / "outputs" / "tng").mkdir(parents=True)
+    (tmp_path / "outputs" / "tng" / "log").write_text("kept")
+    shell(after, tmp_path)
+    shutil.rmtree(tmp_path / "outputs")
+    shell(before, tmp_path)
+    assert (tmp_path / "outputs" / "tng" / "log").read_text() == "kept"
+    piece = tmp_path / "STATE" / "state.0000"
+    piece.write_bytes(piece.read_bytes().replace(b"kept", b"lost"))
     with pytest.raises(subprocess.CalledProcessError):
-        shell(restore, tmp_path)
+        shell(before, tmp_path)
+    (tmp_path / "outputs" / "tng" / "log").unlink()
+    (tmp_path / "outputs" / "tng").rmdir()
+    with pytest.raises(subprocess.CalledProcessError):
+        shell(after, tmp_path)  # there is nothing to save
+    assert piece.exists()
 
 
 def test_a_machine_without_compiler_goes_on_and_says_so(
