@@ -7,19 +7,23 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from support import needs_gpu
+from torch._dynamo.exc import InternalTorchDynamoError
 
 import tngexp
 from tngexp.datasets.pack import pack_pixels
 from tngexp.devices import compiling
 from tngexp.devices.compiling import CompileWarning
 from tngexp.runs.interrupt import Interrupted, StopRequest
+from tngexp.training.engine import _fit
 from tngexp.training.module import LitCodec
 from tngexp.training.train import TrainResult
+from tngexp.types import ConfigError
 
 Run = Callable[..., TrainResult]
 PAGE = Path(__file__).parents[2] / "docs" / "gpu.md"
@@ -194,6 +198,17 @@ def test_a_machine_without_compiler_goes_on_and_says_so(
     with pytest.warns(CompileWarning, match=r"\(No C\+\+ compiler found\).*goes on without it"):
         result = run("compile=true", *tensor, "trainer.max_steps=1")
     assert result.steps == 1
+
+
+def test_a_compilation_that_fails_in_a_run_is_one_message() -> None:
+    def fit(*_: Any, **__: Any) -> None:
+        raise InternalTorchDynamoError("x.so: file too short\nmuch more")
+
+    trainer: Any = SimpleNamespace(fit=fit)
+    nothing: Any = None
+    with pytest.raises(ConfigError, match=r"\(x\.so: file too short\).*TORCHINDUCTOR") as info:
+        _fit(trainer, nothing, nothing, None, nothing)
+    assert "\n" not in str(info.value)
 
 
 @needs_gpu

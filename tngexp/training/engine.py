@@ -272,7 +272,8 @@ def _fit(
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigError(
                 f"torch.compile failed ({str(error).splitlines()[0]}); it needs a C++ compiler. "
-                "Set compile=false."
+                "Set compile=false, or delete its cache (TORCHINDUCTOR_CACHE_DIR) if a run was "
+                "killed while it compiled."
             ) from error
         raise
 
