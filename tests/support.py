@@ -28,6 +28,18 @@ needs_bf16 = pytest.mark.skipif(
 )
 """Marks a test that computes in bfloat16 on the CPU."""
 
+
+def needs_gpu(test: Any) -> Any:
+    """Marks a test that trains or codes on a CUDA device; ``pytest -m gpu`` selects these."""
+    for mark in (
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        pytest.mark.filterwarnings("default"),  # libraries say there what they do not say here
+    ):
+        test = mark(test)
+    return test
+
+
 CONF = Path(__file__).parents[1] / "conf"
 SIZES = {"encoder.N": 8, "encoder.M": 16}  # M a multiple of what priors and codebooks need
 

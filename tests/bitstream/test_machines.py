@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 import torch
-from support import checkpoint, codec_config, photo
+from support import checkpoint, codec_config, needs_gpu, photo
 
 import tngexp
 from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.latents import LatentCoder
+from tngexp.coding import read
 from tngexp.model.codec import Codec
 from tngexp.priors import ConditionalPrior
 
@@ -131,13 +132,28 @@ def test_batch_mates_do_not_change_the_parameters(folder: Path) -> None:
     assert torch.equal(together, alone)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_gpu
 def test_files_cross_between_cpu_and_gpu(folder: Path) -> None:
+    image = photo(120, 100)
     for name in MODELS:
         path = folder / f"{name}.ckpt"
         cpu, gpu = tngexp.load(path), tngexp.load(path).cuda()
         assert cpu.fingerprint() == gpu.fingerprint()
-        image = photo(120, 100)
-        for writer, reader in ((cpu, gpu), (gpu, cpu)):
-            assert reader.decompress(writer.compress(image)).size == image.size
-            assert isinstance(writer.prepare().latents, LatentCoder)
+        for writer in (cpu, gpu):
+            data = writer.compress(image)
+            assert same_latents(cpu, gpu, data)
+            assert [reader.decompress(data).size for reader in (cpu, gpu)] == 2 * [image.size]
+        assert isinstance(gpu.prepare().latents, LatentCoder)
+
+
+def same_latents(one: ImageCodec, two: ImageCodec, data: bytes) -> bool:
+    """Whether both decode the same symbols and latents from a file of a photo of 120×100."""
+    (a, first), (b, second) = (
+        codec.prepare().latents.decode(read(data).streams[0], (16, 8, 8)) for codec in (one, two)
+    )
+    return first == second and torch.equal(a.cpu(), b.cpu())
+
+
+def test_a_copy_of_a_codec_decodes_the_same_latents(folder: Path) -> None:
+    path = folder / "gmm.ckpt"
+    assert same_latents(tngexp.load(path), tngexp.load(path), (folder / "gmm.tng").read_bytes())

@@ -105,6 +105,8 @@ def test_what_describes_no_component_is_refused(config: Any) -> None:
         ("run_dir=2024_01", 'run_dir="2024_01"'),
         ("+data.val_root=1.10", '+data.val_root="1.10"'),
         ("resume=1e3", 'resume="1e3"'),
+        ("data.file=2024", 'data.file="2024"'),
+        ("data.val_file=1e3", 'data.val_file="1e3"'),
         ("name=true", 'name="true"'),
         ("hydra.sweep.dir=-5", 'hydra.sweep.dir="-5"'),
         ("out=NaN", 'out="NaN"'),

@@ -112,8 +112,8 @@ def test_validations_use_up_the_time_as_well(run: Run, seen: Seen) -> None:
     assert found.annealed == pytest.approx([0, 1.5 / 5.4, 3 / 5.4, 4.5 / 5.4])
 
 
-def test_an_interrupted_run_follows_the_schedules_of_an_undisturbed_one(
-    run: Run, seen: Seen, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+def test_a_run_in_three_calls_follows_the_schedules_of_an_undisturbed_one(
+    run: Run, seen: Seen, clock: list[float]
 ) -> None:
     words = [
         "trainer.max_steps=1000",
@@ -121,27 +121,36 @@ def test_an_interrupted_run_follows_the_schedules_of_an_undisturbed_one(
         "trainer.val_check_interval=2",
     ]
     whole, expected = of_one_run(run, seen, *words, name="whole")
-    stop, start = StopRequest(), LitCodec.on_train_batch_start
-
-    def stopping(self: LitCodec, batch: Any, batch_idx: int) -> None:
-        if self.global_step == 2:
-            stop.set(15)
-        start(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LitCodec, "on_train_batch_start", stopping)
+    found, resume = Seen([], []), []
+    for call in (2, 4):
         with pytest.raises(Interrupted) as info:
-            of_one_run(run, seen, *words, name="part", stop=stop)
-    first = Seen(list(seen.lr), list(seen.annealed))
-    clock[0] += 12345  # nobody trained
-    resume = f"resume={info.value.checkpoint}"
-    rest, second = of_one_run(run, seen, *words, resume, name="rest")
-    assert first.lr + second.lr == expected.lr
-    assert first.annealed + second.annealed == expected.annealed
+            stopped_in(call, run, seen, *words, *resume, name=f"call{call}")
+        found.lr.extend(seen.lr)
+        found.annealed.extend(seen.annealed)
+        clock[0] += 12345  # nobody trained
+        resume = [f"resume={info.value.checkpoint}"]
+    rest, last = of_one_run(run, seen, *words, *resume, name="rest")
+    assert found.lr + last.lr == expected.lr
+    assert found.annealed + last.annealed == expected.annealed
+    assert last.lr[-1] < 0.2 * max(expected.lr)  # decayed
     assert (rest.steps, rest.time_limit) == (whole.steps, whole.time_limit)
     one, two = (torch.load(r.last, weights_only=True) for r in (rest, whole))
     assert one["tngexp"]["seconds"] == two["tngexp"]["seconds"]
     assert all(torch.equal(w, two["state_dict"][key]) for key, w in one["state_dict"].items())
+
+
+def stopped_in(step: int, run: Run, seen: Seen, *words: str, name: str) -> None:
+    """Train, and be asked to stop in the middle of step number ``step``, from 0."""
+    stop, start = StopRequest(), LitCodec.on_train_batch_start
+
+    def stopping(self: LitCodec, batch: Any, batch_idx: int) -> None:
+        if self.global_step == step:
+            stop.set(15)
+        start(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LitCodec, "on_train_batch_start", stopping)
+        of_one_run(run, seen, *words, name=name, stop=stop)
 
 
 def test_a_run_that_has_used_its_time_says_how_to_train_on(run: Run) -> None:

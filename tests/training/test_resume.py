@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tngexp.io import CheckpointError
 from tngexp.runs.interrupt import Interrupted, StopRequest
+from tngexp.training.engine import _measure
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer
 from tngexp.training.resume import ResumeWarning, _check_optimizer
@@ -125,6 +126,17 @@ def test_another_loss_makes_a_run_look_for_its_best_anew(run: Callable[..., Trai
     stored = torch.load(other.best, weights_only=True)
     assert stored["global_step"] == 4
     assert stored["tngexp"]["config"]["loss"]["lmbda"] == 0.1
+
+
+def test_the_files_of_a_tensor_decide_over_its_figures_as_folders_do() -> None:
+    folder = _measure({"loss": {}, "data": {"_target_": "a", "root": "b", "val_root": None}})
+    # As earlier versions have it in their checkpoints, which go on to compare.
+    assert folder["photos"].keys() == {
+        *("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
+    }
+    tensor = [_measure({"loss": {}, "data": {"file": f, "val_file": "v"}}) for f in ("a", "b")]
+    assert tensor[0] != tensor[1]
+    assert tensor[0]["photos"]["val_file"] == "v"
 
 
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from rich.console import Console
 
 import tngexp
 from tngexp.cli.train import run_name
+from tngexp.devices import compiling
 from tngexp.runs.summary import print_summary
+from tngexp.training.callbacks import progress
 from tngexp.training.train import TrainResult
 
 
@@ -47,6 +50,7 @@ def test_validation_splits_the_rate_between_latent_and_side_latent(
 def test_names_say_what_is_trained() -> None:
     choices = {"model": "tng", "loss": "msssim", "experiment": None}
     quiet = ["data=folder", "data.root=photos", "run_dir=a/b", "report=none", "logger=csv"]
+    quiet += ["data.file=a.safetensors", "data.val_file=b.safetensors", "data.on_device=true"]
     assert (
         run_name(choices, ["model=tng", *quiet, "trainer.enable_progress_bar=false"])
         == "tng-msssim"
@@ -108,15 +112,23 @@ def test_compile_keeps_keys_clean(
     run: Callable[..., TrainResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[Any] = []
+    modes: list[bool] = []  # of the codec at each compilation
     original = torch.nn.Module.compile
 
     def compile_eagerly(self: torch.nn.Module, *args: Any, **kwargs: Any) -> None:
+        def backend(graph: Any, inputs: Any) -> Any:
+            modes.append(self.training)
+            return graph.forward
+
         compiled.append(self)
-        original(self, backend="eager")  # dynamo without the minute of C++
+        original(self, backend=backend)  # dynamo without the minute of C++
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_eagerly)
+    monkeypatch.setattr(compiling, "_failure", lambda device: None)
     result = run("compile=true", "trainer.max_steps=1")
     assert len(compiled) == 1
+    assert modes
+    assert all(modes)  # photos of all sizes are validated without compiling for each
     plain = run("trainer.max_steps=1", name="plain")
     one, two = (torch.load(r.last, weights_only=True)["state_dict"] for r in (result, plain))
     assert one.keys() == two.keys()
@@ -159,6 +171,23 @@ def test_bar_on_a_terminal(
     assert "█" in err
     assert "2/2" in err
     assert "val PSNR" in err
+
+
+def test_the_bar_reads_figures_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU each reading waits for all that was asked of it."""
+    now, read = [100.0], []
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(progress, "_figures", lambda trainer: read.append(now[0]) or "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    bar, trainer, lit = progress.ProgressBar(), SimpleNamespace(global_step=0, max_steps=50), None
+    bar.on_train_start(trainer, lit)  # type: ignore[arg-type]
+    for step in range(1, 51):
+        trainer.global_step = step
+        now[0] += 0.02
+        bar.on_train_batch_end(trainer, lit)  # type: ignore[arg-type]
+    bar.on_train_end(trainer, lit)  # type: ignore[arg-type]
+    assert 4 <= len(read) <= 5
+    assert bar._step == 50
 
 
 def test_seed_decides_everything(run: Callable[..., TrainResult]) -> None:

@@ -42,6 +42,7 @@ __all__ = ["TrainResult", "as_hydra_reads", "main", "run_name", "train"]
 # Overrides that say nothing about the model: left out of a run's name.
 _UNNAMED = (
     *("data", "resume", "init_from", "init_parts", "run_dir", "report", "logger"),
+    *("data.file", "data.val_file", "data.on_device"),
     *("trainer.max_time", "trainer.enable_progress_bar", "trainer.val_check_interval"),
 )
 _NAME_LENGTH = 100

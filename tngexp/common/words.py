@@ -10,6 +10,7 @@ __all__ = ["as_text", "without_null_groups"]
 # Last parts of the options, of all programs, whose values are paths or names.
 _TEXT = {
     *("run_dir", "resume", "init_from", "root", "val_root", "val_folder", "folder", "dir"),
+    *("file", "val_file"),
     *("subdir", "out", "cache", "checkpoint", "runs", "published", "reference"),
     *("name", "group", "project", "tags", "id"),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,15 @@ from torch.utils.data import Dataset, get_worker_info
 
 from tngexp.datasets.images import DataError, DataWarning, Photo, Pixels, UnreadableImageError
 
-__all__ = ["CentreCrops", "CropDataset", "DecodedCache", "MakeSample", "random_crop"]
+__all__ = [
+    "CentreCrops",
+    "CropDataset",
+    "DecodedCache",
+    "MakeSample",
+    "Window",
+    "draw_window",
+    "random_crop",
+]
 
 _BICUBIC_SUPPORT = 2.0  # source pixels the filter reaches at scale 1
 
@@ -75,12 +83,16 @@ class CropDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         number, index = index, index if self.make is None else self.make.crop_number(index)
-        epoch, position = divmod(index, len(self.photos))
-        image = self._decode(int(self._permutation(epoch)[position]))
+        image = self._decode(self.photo_number(index))
         rng = np.random.default_rng([self.seed, index])
         pixels = random_crop(image, self.crop, rng, self.downscale, self.flip)
         crop = _to_tensor(pixels)
         return crop if self.make is None else self.make(crop, number)
+
+    def photo_number(self, index: int) -> int:
+        """The photo that sample ``index`` is cut from, unless it cannot be decoded."""
+        epoch, position = divmod(index, len(self.photos))
+        return int(self._permutation(epoch)[position])
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
@@ -176,6 +188,39 @@ class DecodedCache:
         return image
 
 
+class Window(NamedTuple):
+    """The square of a photo that becomes a crop, in pixels of the photo."""
+
+    top: float
+    left: float
+    side: float  # the crop's own where nothing is shrunk; then top and left are whole numbers
+    mirrored: bool
+
+
+def draw_window(
+    size: tuple[int, int],
+    crop: int,
+    rng: np.random.Generator,
+    downscale: tuple[float, float] = (1.0, 1.0),
+    flip: bool = False,
+) -> Window:
+    """A random window of a photo of ``size`` (height, width), to be shrunk to ``crop`` a side.
+
+    The factor is uniform in ``downscale`` but never shrinks the shorter side below ``crop``.
+    """
+    height, width = size
+    factor = max(rng.uniform(*downscale), crop / min(height, width))
+    v, u, coin = rng.random(3)
+    mirrored = bool(flip and coin < 0.5)
+    # Where the shorter side decides the factor, the quotient may exceed that side by a rounding
+    # error.
+    side = min(crop / factor, height, width)
+    if side <= crop:
+        top, left = int(v * (height - crop + 1)), int(u * (width - crop + 1))
+        return Window(top, left, crop, mirrored)
+    return Window(v * (height - side), u * (width - side), side, mirrored)
+
+
 def random_crop(
     image: Pixels,
     crop: int,
@@ -185,22 +230,16 @@ def random_crop(
 ) -> Pixels:
     """A random (crop, crop, 3) window of ``image`` shrunk by a random factor.
 
-    The factor is uniform in ``downscale`` but never shrinks the shorter side below ``crop``.
     Shrinking is antialiased bicubic. Only the window is resampled: it is cut out of the original
     with the margin the filter needs, which gives the same pixels as shrinking the whole image.
     """
     height, width = image.shape[:2]
-    factor = max(rng.uniform(*downscale), crop / min(height, width))
-    v, u, coin = rng.random(3)
-    if factor >= 1:
-        top, left = int(v * (height - crop + 1)), int(u * (width - crop + 1))
+    y, x, side, mirrored = draw_window((height, width), crop, rng, downscale, flip)
+    if side == crop:
+        top, left = int(y), int(x)
         window = image[top : top + crop, left : left + crop]
     else:
-        # Of the window, in original pixels. Where the shorter side decides the factor, the quotient
-        # may exceed that side by a rounding error.
-        side = min(crop / factor, height, width)
-        y, x = v * (height - side), u * (width - side)
-        margin = _BICUBIC_SUPPORT / factor + 1
+        margin = _BICUBIC_SUPPORT * side / crop + 1
         top, left = max(0, int(y - margin)), max(0, int(x - margin))
         bottom = min(height, int(y + side + margin) + 1)
         right = min(width, int(x + side + margin) + 1)
@@ -212,7 +251,7 @@ def random_crop(
             min(y - top + side, patch.height),
         )
         window = np.asarray(patch.resize((crop, crop), Image.Resampling.BICUBIC, box=box))
-    return window[:, ::-1] if flip and coin < 0.5 else window
+    return window[:, ::-1] if mirrored else window
 
 
 def _to_tensor(image: Pixels) -> Tensor:

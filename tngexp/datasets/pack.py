@@ -1,7 +1,8 @@
 """``python -m tngexp.datasets.pack FOLDER OUT``: a folder of photos to tar shards and an index.
 
 Images keep their encoded bytes and extensions. They are ordered by the SHA-256 of their paths, so
-that shards are shuffled already, and the same folder gives the same bytes everywhere.
+that shards are shuffled already, and the same folder gives the same bytes everywhere. Where OUT is
+called FILE.safetensors, it becomes one file of their pixels instead, for ``data=tensor``.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from tngexp.datasets.images import DataError, DataWarning, FilePhoto
 from tngexp.datasets.scan import Scan, check_folder, scan
 from tngexp.datasets.shards.index import INDEX, Shard, ShardIndex, load_index
 from tngexp.datasets.shards.read import is_image, name_hash, webdataset
+from tngexp.datasets.tensor.file import SUFFIX, PixelFile, read_pixels, write_pixels
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["index_shards", "main", "pack"]
+__all__ = ["index_shards", "main", "pack", "pack_pixels"]
 
 _HEADER = 1024  # about what a tar adds to a member
 
@@ -73,6 +75,43 @@ def pack(
     )
     index.save(out)  # last: shards without an index are unfinished
     return index, True
+
+
+def pack_pixels(
+    folder: Path, out: Path, min_side: int = 256, force: bool = False
+) -> tuple[PixelFile, bool]:
+    """Writes the pixels of the images below ``folder`` into the file ``out``.
+
+    Unreadable images and those with a side below ``min_side`` are left out with a warning.
+
+    Returns:
+        The file, and False if it held these images already.
+
+    Raises:
+        DataError: nothing to pack, or ``out`` is something else and ``force`` is not given.
+    """
+    if min_side < 1:
+        raise ConfigError("--min-side must be above 0.")
+    found = _scan(check_folder("FOLDER", folder), min_side)
+    source = _source(_digests(found.photos))
+    if out.exists() and not force:
+        try:
+            held = read_pixels(out, "OUT")
+        except DataError:
+            held = None
+        if held is None or held.source != source:
+            raise DataError(
+                f"OUT={out} already is another file. Fix: --force replaces it, or name another."
+            )
+        return held, False
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(found.photos), unit="image", disable=None) as progress:
+        bad = write_pixels(out, found.photos, source, progress.update)
+    for photo, why in bad:
+        found.photos.remove(photo)
+        found.unreadable.append((photo.name, why))
+    found.warn()
+    return read_pixels(out, "OUT"), True
 
 
 def _write(
@@ -135,10 +174,19 @@ def _scan(folder: Path, min_side: int) -> Scan:
     return found
 
 
-def _source(files: Mapping[FilePhoto, str], shard_mib: float) -> str:
+def _source(files: Mapping[FilePhoto, str], shard_mib: float | None = None) -> str:
     """Equal for the same files, by name and content, and the same arguments."""
     named = [(ascii(photo.name), digest) for photo, digest in files.items()]
     return hashlib.sha256(json.dumps([named, shard_mib]).encode()).hexdigest()
+
+
+def _digests(photos: Sequence[FilePhoto]) -> dict[FilePhoto, str]:
+    """The SHA-256 of each photo's file."""
+    files = {}
+    for photo in photos:
+        with photo.path.open("rb") as file:
+            files[photo] = hashlib.file_digest(file, "sha256").hexdigest()
+    return files
 
 
 def _finished(out: Path, photos: Sequence[FilePhoto], shard_mib: float) -> ShardIndex | None:
@@ -149,11 +197,7 @@ def _finished(out: Path, photos: Sequence[FilePhoto], shard_mib: float) -> Shard
         return None
     if index.images != len(photos):
         return None  # spares reading them
-    files = {}
-    for photo in photos:
-        with photo.path.open("rb") as file:
-            files[photo] = hashlib.file_digest(file, "sha256").hexdigest()
-    return index if index.source == _source(files, shard_mib) else None
+    return index if index.source == _source(_digests(photos), shard_mib) else None
 
 
 def _clear(out: Path, force: bool) -> None:
@@ -211,40 +255,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tngexp.datasets.pack", description="Pack a folder of photos for data=shards"
-    )
-    parser.add_argument(
-        "folder", metavar="FOLDER", type=named_path, nargs="?", help="searched below"
-    )
-    parser.add_argument(
-        "out", metavar="OUT", type=named_path, nargs="?", help="folder for the shards"
-    )
-    parser.add_argument("--shard-size", type=float, default=256, metavar="MIB", help="default 256")
-    parser.add_argument(
-        "--min-side", type=int, default=256, metavar="PIXELS",
-        help="leave smaller images out; not below the data.crop to train with (default 256)",
-    )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="replace what OUT holds")
-    parser.add_argument(
-        "--index",
-        type=named_path,
-        metavar="DIR",
-        help="only write an index for shards made elsewhere",
-    )
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.index is None and options.out is None:
         parser.error("FOLDER and OUT are needed, or --index DIR")
+    pixels = options.index is None and options.out.suffix == SUFFIX
+    if pixels and options.shard_size is not None:
+        parser.error(f"--shard-size is for shards; OUT={options.out} becomes one file")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", DataWarning)
-            if options.index is not None:
-                index, fresh, out = index_shards(options.index), True, options.index
-            else:
-                out = options.out
-                index, fresh = pack(
-                    options.folder, out, options.shard_size, options.min_side, options.force
-                )
+            lines = _packed_pixels(options) if pixels else _packed_shards(options)
         for warning in caught:
             print(f"warning: {warning.message}", file=sys.stderr)
     except TngexpError as error:
@@ -257,12 +278,69 @@ def _main(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted; --force starts anew", file=sys.stderr)
         return 130
-    done = "packed" if fresh else "already packed"
-    if options.index is not None:
-        done = "indexed"
-    print(f"{done}: {index.images} images in {len(index.shards)} shards, {out}")
-    print(f"train with data=shards data.root={out}")
+    print("\n".join(lines))
     return 0
+
+
+def _packed_pixels(options: argparse.Namespace) -> tuple[str, str]:
+    """Packs, and says what was done and what to do with it."""
+    out = options.out
+    file, fresh = pack_pixels(options.folder, out, options.min_side, options.force)
+    size = out.stat().st_size / 2**20
+    return (
+        f"{_done(fresh)}: {len(file.photos)} images in {size:.4g} MiB, {out}",
+        f"train with data=tensor data.file={out}",
+    )
+
+
+def _packed_shards(options: argparse.Namespace) -> tuple[str, str]:
+    """The same for shards, or for the index of shards made elsewhere."""
+    if options.index is not None:
+        index, done, out = index_shards(options.index), "indexed", options.index
+    else:
+        out = options.out
+        size = 256 if options.shard_size is None else options.shard_size
+        index, fresh = pack(options.folder, out, size, options.min_side, options.force)
+        done = _done(fresh)
+    return (
+        f"{done}: {index.images} images in {len(index.shards)} shards, {out}",
+        f"train with data=shards data.root={out}",
+    )
+
+
+def _done(fresh: bool) -> str:
+    return "packed" if fresh else "already packed"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tngexp.datasets.pack",
+        description="Pack a folder of photos for data=shards, or for data=tensor if OUT is called "
+        f"FILE{SUFFIX}",
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=named_path, nargs="?", help="searched below"
+    )
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        type=named_path,
+        nargs="?",
+        help=f"folder for the shards, or FILE{SUFFIX} for the pixels",
+    )
+    parser.add_argument("--shard-size", type=float, metavar="MIB", help="default 256")
+    parser.add_argument(
+        "--min-side", type=int, default=256, metavar="PIXELS",
+        help="leave smaller images out; not below the data.crop to train with (default 256)",
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace what OUT holds")
+    parser.add_argument(
+        "--index",
+        type=named_path,
+        metavar="DIR",
+        help="only write an index for shards made elsewhere",
+    )
+    return parser
 
 
 if __name__ == "__main__":

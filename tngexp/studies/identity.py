@@ -100,9 +100,10 @@ def other_contents(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def _photos_of(config: Mapping[str, Any]) -> str:
-    """``the photos of data.root=DIR``, with all folders that the data set names."""
-    folders = {key: config["data"].get(key) for key in ("root", "val_root", "val_folder")}
-    named = [f"data.{key}={value}" for key, value in folders.items() if value]
+    """``the photos of data.root=DIR``, with all places that the data set names."""
+    keys = ("root", "file", "val_root", "val_folder", "val_file")
+    places = {key: config["data"].get(key) for key in keys}
+    named = [f"data.{key}={value}" for key, value in places.items() if value]
     return f"the photos of {' and '.join(named) or 'the data set'}"
 
 

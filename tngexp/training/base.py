@@ -301,7 +301,7 @@ class LitModel(pl.LightningModule, abc.ABC):
         values = mean_over_processes(self.trainer, values)
         if "train/mse" in values:
             values["train/psnr"] = -10 * values["train/mse"].clamp(min=1e-10).log10()
-        values["train/lr"] = self._lr
+        values["train/lr"] = torch.full((), self._lr, device=self.device)  # a copy would wait
         if self.grad_norm is not None:
             values["train/grad_norm"] = self.grad_norm
         shown = {"train/loss", "train/bpp", "train/psnr"}
@@ -315,7 +315,9 @@ class LitModel(pl.LightningModule, abc.ABC):
     def validation_step(  # type: ignore[override]  # Lightning hands it to callbacks as it is
         self, batch: Tensor, batch_idx: int
     ) -> list[ImageResult]:
-        results = self.measured(batch, batch_idx)
+        # Photos have many sizes, for each of which a compiled codec would be compiled anew.
+        with torch.compiler.set_stance("force_eager"):
+            results = self.measured(batch, batch_idx)
         for result in results:
             for name, value in image_scalars(result).items():
                 self._means[f"val/{name}"].append(value)

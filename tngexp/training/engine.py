@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
 from tngexp.devices.allocator import keep_freed_memory
+from tngexp.devices.compiling import compile_or_warn
 from tngexp.devices.distributed import Processes, processes, silence, started_processes
 from tngexp.devices.precision import resolve_precision
 from tngexp.logs.console import quiet
@@ -61,6 +62,7 @@ Tell = Callable[[str], None]
 """What is to happen with a line about the run."""
 
 _VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
+_FILES = ("file", "val_file")  # of data=tensor alone: earlier checkpoints know nothing of them
 
 
 def _kind(config: Mapping[str, Any]) -> type[LitCodec] | type[LitHybrid]:
@@ -178,7 +180,7 @@ def _train(
     if config["channels_last"]:
         codec.to(memory_format=torch.channels_last)
     if config["compile"]:
-        codec.compile()  # in place: wrapping would prefix every checkpoint key
+        compile_or_warn(codec, torch.device(accelerator))
     checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
     throughput = Throughput()
     budget = Budget(settings.seconds, before.seconds)
@@ -271,7 +273,8 @@ def _fit(
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigError(
                 f"torch.compile failed ({str(error).splitlines()[0]}); it needs a C++ compiler. "
-                "Set compile=false."
+                "Set compile=false, or delete its cache (TORCHINDUCTOR_CACHE_DIR) if a run was "
+                "killed while it compiled."
             ) from error
         raise
 
@@ -386,5 +389,7 @@ def _path(config: Mapping[str, Any], key: str) -> Path | None:
 
 def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a validation loss depends on besides the codec."""
-    photos = {key: config["data"].get(key) for key in _VALIDATED_BY}
+    data = config["data"]
+    photos = {key: data.get(key) for key in _VALIDATED_BY}
+    photos |= {key: data[key] for key in _FILES if key in data}
     return {"loss": dict(config["loss"]), "photos": photos}

@@ -23,6 +23,7 @@ _SHOWN = (
     ("val PSNR", "val/psnr", "{:.2f}"),
     ("val MS-SSIM", "val/ms_ssim", "{:.4f}"),
 )
+_REFRESH_S = 0.2  # of the bar on a terminal; reading its figures waits for the GPU
 
 
 class ProgressBar(callbacks.ProgressBar):
@@ -54,7 +55,7 @@ class ProgressBar(callbacks.ProgressBar):
                 initial=trainer.global_step,
                 desc="train",
                 dynamic_ncols=True,
-                mininterval=0.2,
+                mininterval=_REFRESH_S,
                 bar_format="{desc} {bar:16} {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
             )
 
@@ -65,11 +66,13 @@ class ProgressBar(callbacks.ProgressBar):
         if steps == 0:
             return  # gradients are still accumulating
         self._step = trainer.global_step
+        now = time.monotonic()
         if self._bar is not None:
-            self._bar.set_postfix_str(_figures(trainer), refresh=False)
+            if now - self._printed >= _REFRESH_S:
+                self._printed = now
+                self._bar.set_postfix_str(_figures(trainer), refresh=False)
             self._bar.update(steps)
             return
-        now = time.monotonic()
         if now - self._printed >= self._seconds_per_line:
             self._line(trainer)
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 __all__ = ["Throughput"]
@@ -55,9 +56,9 @@ class Throughput(pl.Callback):
         if self._smooth is None or self._batches <= self._warmup:
             self._smooth = per_image
         self._smooth += 0.1 * (per_image - self._smooth)
-        pl_module.log(
-            "train/images_per_s", 1 / self._smooth, on_step=True, on_epoch=False, batch_size=1
-        )
+        # Filled in on the device: copying a number there would wait for all that it has to do.
+        value = torch.full((), 1 / self._smooth, device=first.device)
+        pl_module.log("train/images_per_s", value, on_step=True, on_epoch=False, batch_size=1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Runs before the checkpoint callback, whose time lands in one step; see on_train_batch_end.
