@@ -110,9 +110,12 @@ def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_permissions_are_those_of_a_new_file(tmp_path: Path, alone: bool) -> None:
+@pytest.mark.parametrize("own", [None, 0o600])
+def test_permissions_are_those_of_a_new_file(tmp_path: Path, alone: bool, own: int | None) -> None:
     (tmp_path / "plain").write_text("")
     with replacing(tmp_path / "a", alone=alone) as temporary:
         temporary.write_text("")
+        if own is not None:  # as safetensors does
+            temporary.chmod(own)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert len(modes) == 1

@@ -34,7 +34,11 @@ def replacing(path: Path, *, alone: bool = False) -> Iterator[Path]:
     try:
         if alone:
             temporary.unlink(missing_ok=True)  # a link to a file in use must not be written into
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)  # safetensors makes files that nobody else may read
         temporary.replace(path)
     except OSError as error:
         if error.filename is not None and Path(error.filename) == temporary:
