@@ -1,7 +1,8 @@
 """Training step, encoding and decoding against another commit, in one run.
 
     python benchmarks/against.py COMMIT [--models tng gmm] [--rounds 5]
-    python benchmarks/against.py COMMIT --codecs tng-objective data/weights/tng2-*.safetensors
+    python benchmarks/against.py COMMIT --codecs tngexp/zoo/tng-objective-1.safetensors \
+        tngexp/zoo/tng-objective.safetensors
 
 Both trees take turns, each turn in a process of its own, so that what the machine does meanwhile
 strikes both alike. Printed are medians of medians and their ratio: above 1 means that this tree is

@@ -46,9 +46,8 @@ class Shipped(NamedTuple):
 
 MODELS: dict[str, Shipped] = {
     "tng-objective": Shipped(
-        # TODO(figure): SHA-256 and fingerprint are a stand-in's
-        "6a8fe4627c9a7f634c2539127bbe05145bbacae291819422cd26e2e2348fa111",
-        "24f1eecb",
+        "0ed10b003bdc27c1f365f39c1203a5a588caccca6b113416540d2a5c160a271d",
+        "702da331",
         preset="tng2",
         trained_for="PSNR",
     ),
@@ -78,7 +77,9 @@ load, code and compare like any other."""
 DEFAULT = "tng-objective"
 """What compressing uses unless told otherwise."""
 
-LOOKS: dict[str, str] = {}
+LOOKS: dict[str, str] = {
+    "tng-mixed": "720b0940d729862bd3c22b83a6e9e9166e033ff07cd984d36e846963d46aa802",
+}
 """Codecs that have a look (``docs/how-to/train-a-look.md``), and the SHA-256 of its file,
 ``NAME.look.safetensors`` beside this one."""
 
