@@ -103,6 +103,25 @@ def test_one_command_leaves_everything(
     assert (out / "records.jsonl").read_text().count("\n") == 10
 
 
+@pytest.mark.parametrize("name", ["webp", "WebP", "variable"])
+def test_the_reference_is_called_as_in_the_options_or_as_its_curve(
+    name: str, words: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    shown = "WebP" if name == "webp" else name
+    assert entry.main([*words, f"reference={name}"]) == 0
+    assert f"BD-rate against {shown}, PSNR" in capsys.readouterr().out
+
+
+def test_an_unknown_reference_is_told_before_anything_is_measured(
+    words: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    assert entry.main([*words, "reference=vvc"]) == 2
+    error = capsys.readouterr().err
+    assert "reference=vvc is none of the curves: jpeg, webp, fixed, variable" in error
+    assert not (tmp_path / "out" / "records.jsonl").exists()
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_missing_anchor_is_left_out_with_a_line(
     words: list[str], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

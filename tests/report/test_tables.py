@@ -200,6 +200,22 @@ def test_without_ms_ssim_there_are_no_tables_of_it() -> None:
     assert "3 of 3 images have a side under 176 pixels" in tables[0].caption
 
 
+def test_further_metrics_have_a_table_where_some_were_measured() -> None:
+    images = [
+        replace(image, metrics={"swd_fine": 0.1 * (i + 1)} if i < 2 else {})
+        for i, image in enumerate(CODEC.points[0].images)
+    ]
+    measured = replace(CODEC, points=(RDPoint("q=0", tuple(images)), *CODEC.points[1:]))
+    tables = comparison_tables([measured, BPG], "bpg")
+    table = next(table for table in tables if table.key == "metrics")
+    assert [column.label for column in table.columns] == ["Codec", "Setting", "bpp", "swd_fine"]
+    ((label, setting, bpp, value),) = table.rows  # settings without a figure have no row
+    assert (label.text, setting.text) == ("GMM", "q=0")
+    assert bpp.value == pytest.approx(measured.points[0].bpp)
+    assert value.text == "0.1500"
+    assert value.note == "2 of 3 have swd_fine"
+
+
 def test_without_a_reference_nothing_is_against_it() -> None:
     keys = [table.key for table in comparison_tables([CODEC], None)]
     assert keys == ["equal-ms-ssim", "equal-psnr", "points", "complexity"]

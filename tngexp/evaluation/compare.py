@@ -33,6 +33,7 @@ from tngexp.evaluation import (
 from tngexp.evaluation.anchored import decode_record, measure_anchors
 from tngexp.evaluation.codecs import reconstruction
 from tngexp.evaluation.complexity import details, hybrid_details
+from tngexp.evaluation.curves import curve_key
 from tngexp.evaluation.progress import image_progress
 from tngexp.evaluation.tsv import write_tsv
 from tngexp.evaluation.viewer import choose_photos, viewer_images
@@ -93,21 +94,27 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
         photos = choose_photos(photos, plain["images"], "images")
     shown = choose_photos(photos, plain["viewer"]["images"])
     out = Path(plain["out"])
+    anchored = {name: codecs_of(name) for name in plain["anchors"]}
+    wanted = _label_of(
+        plain["reference"],
+        {name: found[0].label for name, found in anchored.items()},
+        [*(model.curve for model in models), *(curve.label for curve in quoted)],
+    )
 
     records, notes = _measure(plain, models, photos, dataset, out)
     labels = list(dict.fromkeys(model.curve for model in models))
     costs = {label: details(next(m for m in models if m.curve == label).codec) for label in labels}
     behind = {
         codec.label: codec.model
-        for name in plain["anchors"]
-        for codec in codecs_of(name)
+        for found in anchored.values()
+        for codec in found
         if isinstance(codec, HybridCodec) and codec.model is not None
     }
     sizes = {model: hybrid_details(load_hybrid(model)) for model in set(behind.values())}
     costs |= {label: sizes[model] for label, model in behind.items()}
     curves = [*to_curves(records, costs), *quoted]
     check_same_images(curves)
-    reference = _reference(curves, plain["reference"], None if models else _alone(networks))
+    reference = _reference(curves, wanted, None if models else _alone(networks))
     tables = comparison_tables(curves, reference, plain["hull"])
     images = viewer_images(shown, curves, records, rates, _pixels(models, out, plain))
     trained = [curve.label for curve in curves if curve.kind == "codec"]
@@ -233,12 +240,35 @@ def _alone(networks: Sequence[str]) -> str | None:
     return anchor(base_name(networks[0])).label if networks else None
 
 
+def _label_of(wanted: str | None, anchors: Mapping[str, str], others: Sequence[str]) -> str | None:
+    """The label, or what may be one, that ``reference=`` means; told before all is measured.
+
+    Args:
+        wanted: name of an anchor as in ``anchors=``, key or label of a curve.
+        anchors: name → label.
+        others: labels of the other curves.
+
+    Raises:
+        ConfigError: where no curve will be called so.
+    """
+    if wanted is None or wanted in anchors:
+        return anchors.get(wanted or "")
+    labels = list(dict.fromkeys([*anchors.values(), *others]))
+    keys: list[str] = []
+    for label in labels:
+        keys.append(curve_key(label, keys))
+    if wanted not in (*labels, *keys):
+        known = ", ".join([*anchors, *keys[len(set(anchors.values())) :]])
+        raise ConfigError(f"reference={wanted} is none of the curves: {known}")
+    return wanted
+
+
 def _reference(curves: Sequence[Curve], wanted: str | None, usual: str | None = None) -> str | None:
     """The key of the curve that others are compared with.
 
     Args:
         curves: all there are.
-        wanted: key or label that the user has chosen.
+        wanted: key or label of the one to take.
         usual: label of the one to take otherwise, where it is among them.
     """
     keys = [curve.key for curve in curves]

@@ -32,8 +32,8 @@ def comparison_tables(
     """What a comparison has to say in figures, most important first.
 
     BD-rates against the reference; bits needed at equal quality; bits at the codecs' own points;
-    BD-rates of all pairs; all points; complexity. A metric that no curve has gets no tables. The
-    caption of the first table ends with :func:`comparison_warnings`.
+    BD-rates of all pairs; all points; further metrics; complexity. A metric that no curve has gets
+    no tables. The caption of the first table ends with :func:`comparison_warnings`.
 
     Args:
         curves: measured on the same images, see :func:`check_same_images`, or quoted.
@@ -52,7 +52,12 @@ def comparison_tables(
         keys = ", ".join(curve.key for curve in curves)
         raise ConfigError(f"reference={reference} is none of the curves: {keys}")
 
-    tables = [*_by_metric(curves, base, hull), _points_table(curves), _complexity_table(curves)]
+    tables = [
+        *_by_metric(curves, base, hull),
+        _points_table(curves),
+        *_further_table(curves),
+        _complexity_table(curves),
+    ]
     warnings = [*comparison_warnings(curves)]
     if hull:
         warnings.insert(0, "Curves are reduced to their upper convex hulls.")
@@ -167,6 +172,40 @@ def _points_table(curves: Sequence[Curve]) -> Table:
         caption="Means over images ± standard deviation; bpp counts whole files; PSNR and MS-SSIM "
         "on 8-bit RGB, each image on its own.",
     )
+
+
+def _further_table(curves: Sequence[Curve]) -> Iterator[Table]:
+    """What was measured beside PSNR and MS-SSIM, if anything was; means over images."""
+    measured = [image for curve in curves for point in curve.points for image in point.images]
+    names = list(dict.fromkeys(name for image in measured for name in image.metrics))
+    if not names:
+        return
+    yield Table(
+        key="metrics",
+        title="Further metrics",
+        columns=(
+            Column("Codec", numeric=False),
+            Column("Setting", numeric=False),
+            Column("bpp"),
+            *(Column(name) for name in names),
+        ),
+        rows=tuple(
+            _further_row(curve, point, names)
+            for curve in curves
+            for point in curve.points
+            if any(image.metrics for image in point.images)
+        ),
+        caption="Means over images. docs/reference/metrics.md tells what each is good for.",
+    )
+
+
+def _further_row(curve: Curve, point: RDPoint, names: Sequence[str]) -> tuple[Cell, ...]:
+    cells = []
+    for name in names:
+        known = [image.metrics[name] for image in point.images if name in image.metrics]
+        few = "" if len(known) == len(point.images) else f"{len(known)} of {len(point.images)}"
+        cells.append(number(_mean(known), 4, few and f"{few} have {name}"))
+    return label_cell(curve), Cell(point.setting, point.setting), number(point.bpp, 3), *cells
 
 
 def _complexity_table(curves: Sequence[Curve]) -> Table:
