@@ -46,6 +46,8 @@ def test_every_model_has_a_line(tng: Tool) -> None:
         assert f" for {codec.trained_for}" in lines[name]
     marked = [name for name, line in lines.items() if line.endswith("the default")]
     assert marked == [zoo.DEFAULT, zoo.DEFAULT_NETWORK]
+    looks = [name for name, line in lines.items() if line.endswith("look: tng decompress --look 1")]
+    assert looks == [*zoo.LOOKS] == ["tng-mixed"]
     assert lines[OLD].endswith(f"an earlier {NEW}")
     before, _, after = result.out.partition("earlier ones, kept for the files they wrote\n")
     assert OLD not in before

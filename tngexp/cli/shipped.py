@@ -40,7 +40,7 @@ def _row(name: str) -> list[str]:
         f"model={codec.preset}",
         _size(name),
         f"for {codec.trained_for}" if codec.trained_for else "",
-        f"an earlier {name.rpartition('-')[0]}" if name in zoo.EARLIER else _default(name),
+        f"an earlier {name.rpartition('-')[0]}" if name in zoo.EARLIER else _mark(name),
     ]
 
 
@@ -49,6 +49,10 @@ def _size(name: str) -> str:
         return f"{zoo.file_of(name).stat().st_size / 2**20:.1f} MiB"
     except OSError:
         return "missing: install tngexp again"
+
+
+def _mark(name: str) -> str:
+    return "with a look: tng decompress --look 1" if name in zoo.LOOKS else _default(name)
 
 
 def _default(name: str) -> str:
