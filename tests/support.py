@@ -215,3 +215,11 @@ def image_record(**changes: Any) -> ImageRecord:
         "date": "2026-01-02T03:04:05+00:00",
     }
     return ImageRecord(**fields | changes)
+
+
+def limit_libraries(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    """Have these variables, and no others, say which units of the CPU libraries may use."""
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)

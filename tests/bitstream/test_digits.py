@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from support import limit_libraries
 from torch import Tensor, nn
 
 from tngexp.bitstream import digits
@@ -115,9 +116,6 @@ def test_layers_give_the_same_with_and_without_the_units(
 def test_what_keeps_libraries_from_the_units_counts(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], found: bool
 ) -> None:
-    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    limit_libraries(monkeypatch, variables)
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True, raising=False)
     assert multiplies_int8() is found

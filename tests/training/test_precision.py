@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from support import needs_bf16
+from support import limit_libraries, needs_bf16
 
 from tngexp.devices import precision
 from tngexp.devices.hardware import multiplies_bf16
@@ -50,10 +50,7 @@ def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_keeps_libraries_from_the_units_counts(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], found: bool
 ) -> None:
-    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    limit_libraries(monkeypatch, variables)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
     assert multiplies_bf16() is found
 
