@@ -14,10 +14,13 @@ from support import checkpoint, photo, wandb_records
 
 from tngexp import compare as entry
 from tngexp.common.configuration import CONF_DIR
+from tngexp.evaluation.compare import _label_of
 from tngexp.evaluation.tsv import read_tsv
 from tngexp.metrics.comparison import curve_bd_rate
+from tngexp.metrics.curves import Curve
 from tngexp.model.codec import Codec
 from tngexp.report.table import signed
+from tngexp.types import ConfigError
 
 
 @pytest.fixture
@@ -110,6 +113,18 @@ def test_the_reference_is_called_as_in_the_options_or_as_its_curve(
     shown = "WebP" if name == "webp" else name
     assert entry.main([*words, f"reference={name}"]) == 0
     assert f"BD-rate against {shown}, PSNR" in capsys.readouterr().out
+
+
+def test_a_codec_that_is_called_as_an_anchor_has_a_key_of_its_own() -> None:
+    assert _label_of("webp-2", {"webp": "WebP"}, ["WebP", "WebP", "b"]) == "webp-2"
+    with pytest.raises(ConfigError, match=r"none of the curves: webp, webp-2, b$"):
+        _label_of("webp-3", {"webp": "WebP"}, ["WebP", "WebP", "b"])
+
+
+@pytest.mark.parametrize("name", ["quoted-vtm", "VTM"])
+def test_a_quoted_curve_can_be_the_reference(name: str) -> None:
+    quoted = Curve("quoted-vtm", "VTM", "published", (), "")
+    assert _label_of(name, {"webp": "WebP"}, ["b"], [quoted]) == name
 
 
 def test_an_unknown_reference_is_told_before_anything_is_measured(

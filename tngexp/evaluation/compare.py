@@ -98,7 +98,8 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     wanted = _label_of(
         plain["reference"],
         {name: found[0].label for name, found in anchored.items()},
-        [*(model.curve for model in models), *(curve.label for curve in quoted)],
+        [model.curve for model in models],
+        quoted,
     )
 
     records, notes = _measure(plain, models, photos, dataset, out)
@@ -240,25 +241,33 @@ def _alone(networks: Sequence[str]) -> str | None:
     return anchor(base_name(networks[0])).label if networks else None
 
 
-def _label_of(wanted: str | None, anchors: Mapping[str, str], others: Sequence[str]) -> str | None:
+def _label_of(
+    wanted: str | None,
+    anchors: Mapping[str, str],
+    codecs: Sequence[str],
+    quoted: Sequence[Curve] = (),
+) -> str | None:
     """The label, or what may be one, that ``reference=`` means; told before all is measured.
 
     Args:
         wanted: name of an anchor as in ``anchors=``, key or label of a curve.
         anchors: name → label.
-        others: labels of the other curves.
+        codecs: labels of trained codecs.
+        quoted: curves that have their keys already.
 
     Raises:
         ConfigError: where no curve will be called so.
     """
     if wanted is None or wanted in anchors:
         return anchors.get(wanted or "")
-    labels = list(dict.fromkeys([*anchors.values(), *others]))
+    # A codec may be called as an anchor is; their keys differ.
+    labels = [*dict.fromkeys(anchors.values()), *dict.fromkeys(codecs)]
     keys: list[str] = []
     for label in labels:
         keys.append(curve_key(label, keys))
-    if wanted not in (*labels, *keys):
-        known = ", ".join([*anchors, *keys[len(set(anchors.values())) :]])
+    if wanted not in (*labels, *keys, *(name for c in quoted for name in (c.key, c.label))):
+        others = [*keys[len(set(anchors.values())) :], *(curve.key for curve in quoted)]
+        known = ", ".join([*anchors, *others])
         raise ConfigError(f"reference={wanted} is none of the curves: {known}")
     return wanted
 
