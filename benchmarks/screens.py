@@ -2,7 +2,7 @@
 
     python benchmarks/screens.py --out SCREENS
 
-writes SCREENS/train (300 pictures) and SCREENS/test (24), what ``docs/explanation/notebook.md``
+writes SCREENS/train (300 pictures) and SCREENS/test (24), what ``docs/how-to/fine-tune.md``
 fine-tunes a codec on and measures it by. Everything is drawn from a seed: themes, fonts, windows,
 paragraphs, code, tables, forms and charts. No seed, and so no picture, is in both folders.
 """

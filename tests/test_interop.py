@@ -131,6 +131,18 @@ def test_weights_of_wrapped_models_are_taken(prefix: str) -> None:
     assert wrapped.fingerprint() == plain.fingerprint()
 
 
+def test_names_of_earlier_versions_are_taken() -> None:
+    """CompressAI 1.2.4 has ``_matrix0`` … where 1.2.8 has ``matrices.0`` …."""
+    state = randomised("MeanScaleHyperprior").state_dict()
+    former = {}
+    for name, tensor in state.items():
+        for words, word in (("matrices", "matrix"), ("biases", "bias"), ("factors", "factor")):
+            name = name.replace(f"entropy_bottleneck.{words}.", f"entropy_bottleneck._{word}")
+        former[name] = tensor
+    assert "entropy_bottleneck._factor3" in former
+    assert from_compressai(former).fingerprint() == from_compressai(state).fingerprint()
+
+
 @pytest.mark.parametrize(
     "name",
     ["g_a.0.weight", "g_s.6.bias", "h_s.2.weight", "h_s.4.weight", "entropy_bottleneck.quantiles"],

@@ -50,9 +50,11 @@ def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
         assert done.returncode == 0, (words, done.stdout + done.stderr)
         if program == "tngexp.compare":
             assert "narrowing" in done.stdout
+            assert "of the 4 needed" not in done.stdout + done.stderr
 
     curves = [json.loads(path.read_text()) for path in tmp_path.glob("comparison/curves/*.json")]
     assert len(curves) == 3
+    assert all(len(curve["results"]["bpp"]) >= 4 for curve in curves)
     assert (tmp_path / "comparison" / "report.html").is_file()
     screen = json.loads((tmp_path / "multirun" / "screen" / "screen" / "screen.json").read_text())
     assert list(screen["variants"]) == ["quantizer=narrowing"]

@@ -41,6 +41,9 @@ _CONTEXT = {
     "entropy_parameters.": "prior.context.network.",
 }
 _WRAPPERS = ("module.", "_orig_mod.")
+# Of the factorized density, as earlier versions of CompressAI (1.2.4, say) name them.
+_FORMER = re.compile(r"^entropy_bottleneck\._(matrix|bias|factor)(\d+)$")
+_LISTS = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
 # Constants and coding tables that ours derives.
 _DERIVED = re.compile(
     r"_reparam\.|\.(_offset|_quantized_cdf|_cdf_length|target|quantiles|mask|scale_table|scale_bound)$"
@@ -58,8 +61,8 @@ def from_compressai(state_dict: Mapping[str, Tensor], lmbda: float = 0.01) -> Im
     position. Ours always does the latter, so the estimate is of what is coded.
 
     Args:
-        state_dict: ``model.state_dict()`` of CompressAI ≥ 1.2, also of a model that was wrapped
-            in DataParallel or DistributedDataParallel.
+        state_dict: ``model.state_dict()`` of CompressAI, with the names of 1.2 or earlier ones,
+            also of a model that was wrapped in DataParallel or DistributedDataParallel.
         lmbda: λ the model was trained with, kept for the record.
 
     Raises:
@@ -152,10 +155,10 @@ def _plain(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _unwrapped(name: str) -> str:
-    """Without what (Distributed)DataParallel and torch.compile put before it."""
+    """As today's CompressAI names it, without what wrappers (torch.compile too) put before it."""
     while name.startswith(_WRAPPERS):
         name = name.partition(".")[2]
-    return name
+    return _FORMER.sub(lambda m: f"entropy_bottleneck.{_LISTS[m[1]]}.{m[2]}", name)
 
 
 def _describe(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -208,8 +211,7 @@ def _needed(state_dict: Mapping[str, Tensor], name: str) -> Tensor:
         raise InteropError(
             f"no '{name}' in the state dict: weights are missing, or it is of another model; "
             "supported are CompressAI's FactorizedPrior, MeanScaleHyperprior and "
-            "JointAutoregressiveHierarchicalPriors (CompressAI ≥ 1.2; load older weights there and "
-            "save them again)"
+            "JointAutoregressiveHierarchicalPriors"
         )
     return state_dict[name]
 

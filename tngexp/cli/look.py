@@ -16,7 +16,7 @@ DESCRIPTION = "Make the file of a look of a training with experiment=tng_percept
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="RUN/checkpoints/best.ckpt")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="RUN/checkpoints/last.ckpt")
     parser.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="the look: a .safetensors file"
     )
