@@ -131,15 +131,17 @@ def test_weights_of_wrapped_models_are_taken(prefix: str) -> None:
     assert wrapped.fingerprint() == plain.fingerprint()
 
 
-def test_names_of_earlier_versions_are_taken() -> None:
-    """CompressAI 1.2.4 has ``_matrix0`` … where 1.2.8 has ``matrices.0`` …."""
+@pytest.mark.parametrize("lists", [False, True])
+def test_names_of_earlier_versions_are_taken(lists: bool) -> None:
+    """``_matrix0`` … (1.2.4, say) and ``_matrices.0`` … where 1.2.8 has ``matrices.0`` …."""
     state = randomised("MeanScaleHyperprior").state_dict()
     former = {}
     for name, tensor in state.items():
         for words, word in (("matrices", "matrix"), ("biases", "bias"), ("factors", "factor")):
-            name = name.replace(f"entropy_bottleneck.{words}.", f"entropy_bottleneck._{word}")
+            earlier = f"_{words}." if lists else f"_{word}"
+            name = name.replace(f"entropy_bottleneck.{words}.", f"entropy_bottleneck.{earlier}")
         former[name] = tensor
-    assert "entropy_bottleneck._factor3" in former
+    assert f"entropy_bottleneck._factor{'s.' if lists else ''}3" in former
     assert from_compressai(former).fingerprint() == from_compressai(state).fingerprint()
 
 

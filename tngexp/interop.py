@@ -41,9 +41,13 @@ _CONTEXT = {
     "entropy_parameters.": "prior.context.network.",
 }
 _WRAPPERS = ("module.", "_orig_mod.")
-# Of the factorized density, as earlier versions of CompressAI (1.2.4, say) name them.
-_FORMER = re.compile(r"^entropy_bottleneck\._(matrix|bias|factor)(\d+)$")
-_LISTS = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
+_DENSITY = "entropy_bottleneck."
+# Earlier versions of CompressAI name its parameters _matrix0 (1.2.4, say) or _matrices.0.
+_FORMER = {
+    former: f"{today}."
+    for word, today in (("matrix", "matrices"), ("bias", "biases"), ("factor", "factors"))
+    for former in (f"_{today}.", f"_{word}")
+}
 # Constants and coding tables that ours derives.
 _DERIVED = re.compile(
     r"_reparam\.|\.(_offset|_quantized_cdf|_cdf_length|target|quantiles|mask|scale_table|scale_bound)$"
@@ -158,7 +162,11 @@ def _unwrapped(name: str) -> str:
     """As today's CompressAI names it, without what wrappers (torch.compile too) put before it."""
     while name.startswith(_WRAPPERS):
         name = name.partition(".")[2]
-    return _FORMER.sub(lambda m: f"entropy_bottleneck.{_LISTS[m[1]]}.{m[2]}", name)
+    parameter = name.removeprefix(_DENSITY)
+    for former, today in _FORMER.items():
+        if parameter != name and parameter.startswith(former):
+            return _DENSITY + today + parameter.removeprefix(former)
+    return name
 
 
 def _describe(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
