@@ -10,12 +10,22 @@ from contextlib import AbstractContextManager
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support import options, photo, scaled_codec
 from torch import Tensor
 
 import tngexp
 from tngexp.bitstream import ImageCodec
-from tngexp.bitstream.effort import Plan, Progress, Refined, Region, plan_of, refine, tuning_of
+from tngexp.bitstream.effort import (
+    Plan,
+    Progress,
+    Refined,
+    Region,
+    plan_of,
+    refine,
+    refine_image,
+    tuning_of,
+)
 from tngexp.bitstream.effort.annealed import Annealed
 from tngexp.bitstream.effort.refine import _windows
 from tngexp.model.codec import Codec
@@ -173,6 +183,39 @@ def test_a_large_image_is_searched_everywhere() -> None:
         moved = (new - old).abs().amax((0, 1, 2))  # of each column
         assert (moved > 1e-4).all()
         assert (moved < 1).all()
+
+
+def strip(codec: ImageCodec, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
+    """An image of two tiles, the last of which is too small for MS-SSIM."""
+    monkeypatch.setattr("tngexp.bitstream.analysis._TILE", 12)
+    assert codec.model.transform.stride == 16
+    return photo(12 * 16 + 50, 176)
+
+
+def test_a_tile_too_small_for_the_distortion_keeps_its_latents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Photos whose side is just above a multiple of the tile's: 2048·k + 1 … 175 pixels."""
+    codec, shares = small(), list[float]()
+    start = codec.analyse(strip(codec, monkeypatch), 0.5)
+    tuning = tuning_of(objective("msssim"), 0.5, None)
+    found, finished = refine_image(codec.model, start, tuning, SHORT, progress=shares.append)
+    assert finished
+    same = [torch.equal(a.y, b.y) for a, b in zip(start.tiles, found.tiles, strict=True)]
+    assert same == [False, True]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert codec.decompress(codec.write(found)).size == (242, 176)
+
+
+def test_an_image_too_small_is_told_before_it_is_analysed(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = small()
+    start = codec.analyse(photo(175, 200), 0.5)
+    monkeypatch.setattr("tngexp.bitstream.coder.analyse", None)
+    with pytest.raises(ConfigError, match="175×200 pixels is too small to search for msssim"):
+        codec.compress(photo(175, 200), 0.5, 1, tune="msssim")
+    with pytest.raises(ConfigError, match="175×200"):
+        refine_image(codec.model, start, tuning_of(OBJECTIVE, 0.5, "mixed"), SHORT)
 
 
 def objective(distortion: str) -> dict[str, object]:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from tngexp import zoo
 from tngexp.bitstream import images
 from tngexp.bitstream.analysis import Analysis, tiles_of
-from tngexp.bitstream.effort import Progress, Tuning, plan_of, refine_image, tuning_of
+from tngexp.bitstream.effort import (
+    Progress,
+    Tuning,
+    check_side,
+    plan_of,
+    refine_image,
+    tuning_of,
+)
 from tngexp.bitstream.latents import LatentCoder
 from tngexp.bitstream.looks import Look
 from tngexp.bitstream.painting import Painters, drawn_field
@@ -147,9 +154,11 @@ class ImageCodec(nn.Module):
         if plan is None:
             analysis = self.analyse(image, quality, exact=exact, progress=part(progress, 0, 0.5))
             return self.write(analysis, progress=part(progress, 0.5, 1))
-        analysis = self.analyse(image, quality, exact=exact)
-        value = None if analysis.quality is None else index_to_quality(analysis.quality)
+        picture, index = to_picture(image, exact), self._quality_index(quality)
+        value = None if index is None else index_to_quality(index)
         tuning = tuning_of(self.model.objective, value, tune)
+        check_side(picture.rgb, tuning)
+        analysis = self.analyse(picture, quality)
         found = refine_image(
             *(self.model, analysis, tuning, plan),
             seed=seed,
