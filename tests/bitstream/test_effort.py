@@ -28,7 +28,9 @@ from tngexp.bitstream.effort import (
 )
 from tngexp.bitstream.effort.annealed import Annealed
 from tngexp.bitstream.effort.refine import _windows
+from tngexp.losses import MixedLoss
 from tngexp.model.codec import Codec
+from tngexp.pixels import to_picture
 from tngexp.priors import Hard
 from tngexp.types import ConfigError, Latents
 
@@ -222,6 +224,10 @@ def objective(distortion: str) -> dict[str, object]:
     return OBJECTIVE | {"distortion": distortion}
 
 
+def mixed(msssim_weight: float, mse_weight: float) -> dict[str, object]:
+    return objective("mixed") | {"msssim_weight": msssim_weight, "mse_weight": mse_weight}
+
+
 def test_tuning_takes_the_codecs_lambda_or_its_equal() -> None:
     own = tuning_of(objective("mse"), 0.5, None)
     assert (own.name, own.lmbda) == ("mse", pytest.approx(math.sqrt(0.002 * 0.05)))
@@ -229,11 +235,43 @@ def test_tuning_takes_the_codecs_lambda_or_its_equal() -> None:
     other = tuning_of(objective("mse"), 0.5, "msssim")
     assert other.lmbda == pytest.approx(own.lmbda / 0.00078)
     assert tuning_of(objective("msssim"), 0.5, "mse").lmbda == pytest.approx(own.lmbda * 0.00078)
-    assert tuning_of(objective("msssim"), 0.5, "mixed").lmbda == pytest.approx(own.lmbda)
+    # One more of 255²·MSE is 0.9·0.00078 + 0.00009 of what tng-mixed was trained for.
+    expected = own.lmbda * 0.00078 / (0.9 * 0.00078 + 0.00009)
+    assert tuning_of(objective("msssim"), 0.5, "mixed").lmbda == pytest.approx(expected)
     # Files of early versions tell nothing but λ.
     early = {"lmbda_min": 0.4, "lmbda_max": 440.0}
     assert tuning_of(early, 0.5, None).name == "msssim"
     assert tuning_of({"lmbda_min": 0.0003, "lmbda_max": 0.13}, 0.5, None).name == "mse"
+
+
+def test_a_mixed_loss_is_searched_for_as_it_was_trained() -> None:
+    """The weights of ``loss=mixed`` are others than those of tng-mixed."""
+    x = torch.rand(1, 3, 176, 176)
+    x_hat = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    loss = MixedLoss(1, 1, 2, msssim_weight=0.5, mse_weight=0.00039)
+    for tune in (None, "mixed"):
+        tuning = tuning_of(mixed(0.5, 0.00039), None, tune)
+        assert (tuning.name, tuning.lmbda, tuning.min_side) == ("mixed", 0.01, 176)
+        expected = loss.distortion(x, x_hat).total
+        torch.testing.assert_close(tuning.distortion(x, x_hat), expected)
+    # The same trade in other distortions is that of both parts.
+    for tune, trade in (("mse", 2 * 0.00078 + 0.004), ("msssim", 2 + 0.004 / 0.00078)):
+        found = tuning_of(mixed(2, 0.004), None, tune)
+        assert (found.name, found.lmbda) == (tune, pytest.approx(0.01 * trade))
+    for tune in (None, "mse", "mixed"):
+        with pytest.raises(ConfigError, match="its file does not tell how MS-SSIM and MSE are"):
+            tuning_of(objective("mixed"), 0.5, tune)
+
+
+def test_files_are_judged_by_the_codecs_own_mixed_loss() -> None:
+    """Of weights 0 and 1, which makes it R + λ·255²·MSE, as it is worked out here."""
+    codec, image = small(), photo(176, 176)
+    codec.model.objective = mixed(0, 1)
+    file = codec.compress(image, 0.5)
+    tuning = tuning_of(codec.model.objective, 128 / 255, None)
+    pixels = (np.asarray(picture, float) for picture in (codec.decompress(file), image))
+    expected = 8 * len(file) / 176**2 + tuning.lmbda * np.square(np.subtract(*pixels)).mean()
+    assert codec._cost(file, to_picture(image).rgb, tuning) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mse", "msssim", "mixed"])
