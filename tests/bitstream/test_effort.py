@@ -95,6 +95,22 @@ def test_one_seed_one_file() -> None:
     assert first != other
 
 
+@pytest.mark.parametrize("prior", ["factorized", "context", "quadtree"])
+@pytest.mark.parametrize("quantizer", ["mixed", "noise", "soft_round", "soft_to_hard"])
+def test_one_seed_one_search(quantizer: str, prior: str) -> None:
+    """Whatever else has been drawn, and nothing else is drawn otherwise because of it."""
+    codec = small(quantizer, prior)
+    start, tuning = codec.analyse(photo(60, 50), 0.5), tuning_of(OBJECTIVE, 0.5, None)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        (tile,) = refine_image(codec.model, start, tuning, SHORT, seed=1).analysis.tiles
+        assert torch.equal(torch.get_rng_state(), before)
+        found.append(tile.y)
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_gradients_may_be_off_around_it(mode: Callable[[], AbstractContextManager[None]]) -> None:
     codec, image = shipped(), photo(60, 50)
