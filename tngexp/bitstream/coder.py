@@ -22,7 +22,7 @@ from tngexp.bitstream.effort import (
     tuning_of,
 )
 from tngexp.bitstream.latents import LatentCoder
-from tngexp.bitstream.looks import Look
+from tngexp.bitstream.looks import Look, check_look
 from tngexp.bitstream.painting import Painters, drawn_field
 from tngexp.bitstream.progress import Share, part
 from tngexp.bitstream.streaming import analyse, synthesise
@@ -259,8 +259,8 @@ class ImageCodec(nn.Module):
 
     @torch.no_grad()
     def _decode(self, data: bytes, progress: Share | None, look: float = 0.0) -> Picture:
+        look = check_look(look)
         model, prepared, file = self.model, self.prepare(), read(data)
-        painter = prepared.painters.at(look)
         if file.model != prepared.fingerprint:
             shipped = zoo.name_of(file.model)
             raise BitstreamError(
@@ -268,6 +268,8 @@ class ImageCodec(nn.Module):
                 f"{zoo.called(prepared.fingerprint)}; give "
                 f"{shipped or 'the checkpoint it was coded with'}"
             )
+        # Not before: whose file it is goes before what this model lacks.
+        painter = prepared.painters.at(look)
         if (file.quality is not None) != model.rate.variable:
             raise BitstreamError("the file's quality does not go with this model")
         height, width = (-(-s // model.stride) * model.stride for s in (file.height, file.width))
