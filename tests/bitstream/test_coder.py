@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from support import checkpoint, codec_config, other_profile, photo
 
 import tngexp
 from tngexp.bitstream import CodingTables, ImageCodec, derive_tables
-from tngexp.coding import BitstreamError, read
+from tngexp.coding import BitstreamError, codebook_tables, read
 from tngexp.datasets.sample import packaged_photos
 from tngexp.model.codec import Codec
 from tngexp.types import CheckpointError, ConfigError, TngexpError
@@ -341,6 +342,22 @@ def test_wrong_stream_counts_are_refused(make_codec: Callable[..., Codec]) -> No
     huge = dataclasses.replace(file, width=1 << 14, height=1 << 14)
     with pytest.raises(BitstreamError, match="streams"):
         codec.decompress(write(huge))
+
+
+def test_tables_of_codewords_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = awake(Codec.from_config(codec_config(quantizer="vq", prior="gmm")))
+    data = codec.compress(photo(70, 60))
+    expected, made = codec.decompress(data), []
+
+    def tables(words: Any, scale: Any, *rest: Any, **options: Any) -> Any:
+        made.append(len(scale))
+        return codebook_tables(words, scale, *rest, **options)
+
+    monkeypatch.setattr("tngexp.bitstream.laws.codebook_tables", tables)
+    monkeypatch.setattr("tngexp.bitstream.laws._TABLE_ENTRIES", 32 * 7)  # of 32 words
+    assert codec.compress(photo(70, 60)) == data
+    assert codec.decompress(data) == expected
+    assert max(made) == 7
 
 
 def test_an_alpha_plane_must_fit(make_codec: Callable[..., Codec]) -> None:
