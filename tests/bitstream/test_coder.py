@@ -16,6 +16,7 @@ from support import checkpoint, codec_config, other_profile, photo
 
 import tngexp
 from tngexp.bitstream import CodingTables, ImageCodec, derive_tables
+from tngexp.bitstream.images import pack_alpha, unpack_alpha
 from tngexp.coding import BitstreamError, codebook_tables, read
 from tngexp.datasets.sample import packaged_photos
 from tngexp.model.codec import Codec
@@ -342,6 +343,17 @@ def test_wrong_stream_counts_are_refused(make_codec: Callable[..., Codec]) -> No
     huge = dataclasses.replace(file, width=1 << 14, height=1 << 14)
     with pytest.raises(BitstreamError, match="streams"):
         codec.decompress(write(huge))
+
+
+def test_alpha_may_have_as_many_pixels_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than Pillow decodes of itself."""
+    alpha = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    for limit in (400, 40):  # where Pillow warns, and where it refuses
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert np.array_equal(unpack_alpha(pack_alpha(alpha), 30, 20), alpha)
+        assert limit == Image.MAX_IMAGE_PIXELS
+    with pytest.raises(BitstreamError, match="alpha plane cannot be decoded: the image is damaged"):
+        unpack_alpha(pack_alpha(alpha)[:-200], 30, 20)
 
 
 def test_tables_of_codewords_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
