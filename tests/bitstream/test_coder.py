@@ -356,6 +356,23 @@ def test_alpha_may_have_as_many_pixels_as_a_file(monkeypatch: pytest.MonkeyPatch
         unpack_alpha(pack_alpha(alpha)[:-200], 30, 20)
 
 
+def test_an_image_larger_than_any_file_is_told_before_it_is_coded(
+    make_codec: Callable[..., Codec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tngexp.bitstream.coder.analyse", None)
+    with pytest.raises(ConfigError, match="of 1048577×1 pixels is not possible: scale it down"):
+        ImageCodec(make_codec()).eval().compress(np.zeros((1, 2**20 + 1), np.uint8))
+
+
+def test_progress_ends_with_one(make_codec: Callable[..., Codec]) -> None:
+    codec, shares = ImageCodec(make_codec()).eval(), list[float]()
+    data = codec.compress(photo(40, 30), progress=shares.append)
+    assert (shares == sorted(shares), shares[-1]) == (True, 1)
+    shares.clear()
+    codec.decompress(data, progress=shares.append)
+    assert (shares == sorted(shares), shares[-1]) == (True, 1)
+
+
 def test_tables_of_codewords_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = awake(Codec.from_config(codec_config(quantizer="vq", prior="gmm")))
     data = codec.compress(photo(70, 60))

@@ -37,6 +37,7 @@ from tngexp.coding import (
     symbols_checksum,
     write,
 )
+from tngexp.coding.container import check_size
 from tngexp.model.codec import Codec
 from tngexp.pixels import Picture, Source, to_picture
 from tngexp.types import CodecOutput, ConfigError
@@ -147,8 +148,8 @@ class ImageCodec(nn.Module):
 
         Raises:
             ConfigError: for a quality or an effort that the codec does not take, an image that is
-                too small for the distortion, a codec in training mode, or pixels without a defined
-                white.
+                too small for the distortion or larger than a file may say, a codec in training
+                mode, or pixels without a defined white.
         """
         plan = plan_of(effort)
         if plan is None:
@@ -187,6 +188,10 @@ class ImageCodec(nn.Module):
         model, index = self.model, self._quality_index(quality)
         self.prepare()
         picture = to_picture(image, exact)
+        try:
+            check_size(picture.rgb.shape[-1], picture.rgb.shape[-2])
+        except ValueError as error:
+            raise ConfigError(f"{error}: scale it down, or cut it into several") from error
         y = analyse(
             model.transform,
             model.rate,
