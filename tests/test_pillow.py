@@ -186,6 +186,25 @@ def test_quality_counts_as_in_jpeg_or_as_in_the_codec(
     assert saved(model=codecs[1]) is None
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"exif": b"junk"}, "exif is damaged"),
+        ({"exif": 5}, "exif must be an Exif of Pillow, bytes or None, not 5"),
+        ({"icc_profile": 5}, "icc_profile must be bytes or None, not 5"),
+        ({"model": 3}, "model must be a codec, a name of tngexp.zoo or a checkpoint's path, not 3"),
+    ],
+)
+def test_bad_options_are_value_errors(
+    codecs: tuple[ImageCodec, ImageCodec], options: dict[str, object], message: str
+) -> None:
+    tngexp.pillow.use(codecs[1])
+    buffer = io.BytesIO()
+    with pytest.raises(ValueError, match=message):
+        photo(8, 8).save(buffer, "TNG", **options)
+    assert not buffer.getvalue()
+
+
 def test_shipped_models_need_no_naming(tmp_path: Path) -> None:
     for name in zoo.MODELS:
         photo(40, 24).save(tmp_path / "a.tng", model=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from PIL import Image
 
 import tngexp
 from tngexp import zoo
+from tngexp.bitstream.effort import tuning_of
 from tngexp.bitstream.targets import compress_to
 from tngexp.cli.main import main
 from tngexp.coding import read
 from tngexp.datasets.sample import packaged_photos
 from tngexp.evaluation import load_models
 from tngexp.hybrid.model import load_hybrid
+from tngexp.losses import MixedLoss
 from tngexp.metrics import ms_ssim, psnr
 
 ALL = [*zoo.MODELS, *zoo.EARLIER]
@@ -72,6 +75,18 @@ def test_a_model_is_what_was_pinned(name: str) -> None:
     assert codec.fingerprint().hex() == zoo.codec(name).fingerprint
     assert codec._stored is not None  # shipped, not derived anew on each machine
     assert (CARDS / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_search_is_for_what_the_card_says(name: str) -> None:
+    card = (CARDS / f"{name}.md").read_text(encoding="utf-8")
+    (trained_for,) = re.findall(r"^\| loss \| rate \+ λ·(.*), λ from", card, re.MULTILINE)
+    tuning = tuning_of(tngexp.load(name).model.objective, 0.5, None)
+    words = {"mse": "255²·MSE", "msssim": "(1 − MS-SSIM)"}
+    if isinstance(tuning.loss, MixedLoss):
+        weights = tuning.loss.msssim_weight, f"{tuning.loss.mse_weight:f}".rstrip("0")
+        words["mixed"] = "({}·(1 − MS-SSIM) + {}·255²·MSE)".format(*weights)
+    assert trained_for == words[tuning.name]
 
 
 def test_looks_are_what_was_pinned_and_fit(photo: Image.Image) -> None:

@@ -36,7 +36,7 @@ from tngexp.coding.container import SIGNATURE, read
 from tngexp.coding.errors import BitstreamError
 from tngexp.model.codec import Codec
 from tngexp.pixels import Picture, to_picture
-from tngexp.types import TngexpError
+from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["TngImageFile", "use"]
 
@@ -130,19 +130,31 @@ def _picture(image: Image.Image, options: dict[str, Any]) -> Picture:
     before = image.info
     try:
         if "icc_profile" in options:
+            profile = options["icc_profile"]
+            if not isinstance(profile, bytes | None):
+                raise ValueError(f"icc_profile must be bytes or None, not {profile!r}")
             # Not of a copy, which would have forgotten what its file says of the pixels.
-            image.info = {**before, "icc_profile": options["icc_profile"]}
+            image.info = {**before, "icc_profile": profile}
         picture = to_picture(image, exact=bool(options.get("exact", False)))
     finally:
         image.info = before
     if "exif" in options:
-        exif = options["exif"]
+        turned = _turned(options["exif"])
+        picture = picture._replace(orientation=turned if turned in range(2, 9) else None)
+    return picture
+
+
+def _turned(exif: Any) -> object:
+    """The orientation that ``exif`` tells, if any."""
+    if not isinstance(exif, Image.Exif | bytes | None):
+        raise ValueError(f"exif must be an Exif of Pillow, bytes or None, not {exif!r}")
+    try:
         if not isinstance(exif, Image.Exif):
             data, exif = exif or b"", Image.Exif()
             exif.load(data)
-        turned = exif.get(_ORIENTATION)
-        picture = picture._replace(orientation=turned if turned in range(2, 9) else None)
-    return picture
+        return exif.get(_ORIENTATION)
+    except Exception as error:  # of Pillow's readers, any at all
+        raise ValueError(f"exif is damaged: {error}") from error
 
 
 def _quality(value: Any) -> float | None:
@@ -171,6 +183,10 @@ def _codec(model: ImageCodec | Codec | str | Path) -> ImageCodec:
         return model
     if isinstance(model, Codec):
         return ImageCodec(model)
+    if not isinstance(model, str | os.PathLike):
+        raise ConfigError(
+            f"model must be a codec, a name of tngexp.zoo or a checkpoint's path, not {model!r}"
+        )
     from tngexp.model.files import locate
 
     path = locate(model)

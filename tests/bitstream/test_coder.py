@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from support import checkpoint, codec_config, other_profile, photo
 
 import tngexp
 from tngexp.bitstream import CodingTables, ImageCodec, derive_tables
-from tngexp.coding import BitstreamError, read
+from tngexp.bitstream.images import pack_alpha, unpack_alpha
+from tngexp.coding import BitstreamError, codebook_tables, read
 from tngexp.datasets.sample import packaged_photos
 from tngexp.model.codec import Codec
 from tngexp.types import CheckpointError, ConfigError, TngexpError
@@ -341,6 +343,50 @@ def test_wrong_stream_counts_are_refused(make_codec: Callable[..., Codec]) -> No
     huge = dataclasses.replace(file, width=1 << 14, height=1 << 14)
     with pytest.raises(BitstreamError, match="streams"):
         codec.decompress(write(huge))
+
+
+def test_alpha_may_have_as_many_pixels_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than Pillow decodes of itself."""
+    alpha = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    for limit in (400, 40):  # where Pillow warns, and where it refuses
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert np.array_equal(unpack_alpha(pack_alpha(alpha), 30, 20), alpha)
+        assert limit == Image.MAX_IMAGE_PIXELS
+    with pytest.raises(BitstreamError, match="alpha plane cannot be decoded: the image is damaged"):
+        unpack_alpha(pack_alpha(alpha)[:-200], 30, 20)
+
+
+def test_an_image_larger_than_any_file_is_told_before_it_is_coded(
+    make_codec: Callable[..., Codec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tngexp.bitstream.coder.analyse", None)
+    with pytest.raises(ConfigError, match="of 1048577×1 pixels is not possible: scale it down"):
+        ImageCodec(make_codec()).eval().compress(np.zeros((1, 2**20 + 1), np.uint8))
+
+
+def test_progress_ends_with_one(make_codec: Callable[..., Codec]) -> None:
+    codec, shares = ImageCodec(make_codec()).eval(), list[float]()
+    data = codec.compress(photo(40, 30), progress=shares.append)
+    assert (shares == sorted(shares), shares[-1]) == (True, 1)
+    shares.clear()
+    codec.decompress(data, progress=shares.append)
+    assert (shares == sorted(shares), shares[-1]) == (True, 1)
+
+
+def test_tables_of_codewords_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = awake(Codec.from_config(codec_config(quantizer="vq", prior="gmm")))
+    data = codec.compress(photo(70, 60))
+    expected, made = codec.decompress(data), []
+
+    def tables(words: Any, scale: Any, *rest: Any, **options: Any) -> Any:
+        made.append(len(scale))
+        return codebook_tables(words, scale, *rest, **options)
+
+    monkeypatch.setattr("tngexp.bitstream.laws.codebook_tables", tables)
+    monkeypatch.setattr("tngexp.bitstream.laws._TABLE_ENTRIES", 32 * 7)  # of 32 words
+    assert codec.compress(photo(70, 60)) == data
+    assert codec.decompress(data) == expected
+    assert max(made) == 7
 
 
 def test_an_alpha_plane_must_fit(make_codec: Callable[..., Codec]) -> None:

@@ -10,15 +10,27 @@ from contextlib import AbstractContextManager
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support import options, photo, scaled_codec
 from torch import Tensor
 
 import tngexp
 from tngexp.bitstream import ImageCodec
-from tngexp.bitstream.effort import Plan, Progress, Refined, Region, plan_of, refine, tuning_of
+from tngexp.bitstream.effort import (
+    Plan,
+    Progress,
+    Refined,
+    Region,
+    plan_of,
+    refine,
+    refine_image,
+    tuning_of,
+)
 from tngexp.bitstream.effort.annealed import Annealed
 from tngexp.bitstream.effort.refine import _windows
+from tngexp.losses import MixedLoss
 from tngexp.model.codec import Codec
+from tngexp.pixels import to_picture
 from tngexp.priors import Hard
 from tngexp.types import ConfigError, Latents
 
@@ -81,6 +93,22 @@ def test_one_seed_one_file() -> None:
     first, second, other = (codec.compress(image, 0.5, 2, seed=seed) for seed in (1, 1, 2))
     assert first == second
     assert first != other
+
+
+@pytest.mark.parametrize("prior", ["factorized", "context", "quadtree"])
+@pytest.mark.parametrize("quantizer", ["mixed", "noise", "soft_round", "soft_to_hard"])
+def test_one_seed_one_search(quantizer: str, prior: str) -> None:
+    """Whatever else has been drawn, and nothing else is drawn otherwise because of it."""
+    codec = small(quantizer, prior)
+    start, tuning = codec.analyse(photo(60, 50), 0.5), tuning_of(OBJECTIVE, 0.5, None)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        (tile,) = refine_image(codec.model, start, tuning, SHORT, seed=1).analysis.tiles
+        assert torch.equal(torch.get_rng_state(), before)
+        found.append(tile.y)
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
@@ -175,8 +203,45 @@ def test_a_large_image_is_searched_everywhere() -> None:
         assert (moved < 1).all()
 
 
+def strip(codec: ImageCodec, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
+    """An image of two tiles, the last of which is too small for MS-SSIM."""
+    monkeypatch.setattr("tngexp.bitstream.analysis._TILE", 12)
+    assert codec.model.transform.stride == 16
+    return photo(12 * 16 + 50, 176)
+
+
+def test_a_tile_too_small_for_the_distortion_keeps_its_latents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Photos whose side is just above a multiple of the tile's: 2048·k + 1 … 175 pixels."""
+    codec, shares = small(), list[float]()
+    start = codec.analyse(strip(codec, monkeypatch), 0.5)
+    tuning = tuning_of(objective("msssim"), 0.5, None)
+    found, finished = refine_image(codec.model, start, tuning, SHORT, progress=shares.append)
+    assert finished
+    same = [torch.equal(a.y, b.y) for a, b in zip(start.tiles, found.tiles, strict=True)]
+    assert same == [False, True]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert codec.decompress(codec.write(found)).size == (242, 176)
+
+
+def test_an_image_too_small_is_told_before_it_is_analysed(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = small()
+    start = codec.analyse(photo(175, 200), 0.5)
+    monkeypatch.setattr("tngexp.bitstream.coder.analyse", None)
+    with pytest.raises(ConfigError, match="175×200 pixels is too small to search for msssim"):
+        codec.compress(photo(175, 200), 0.5, 1, tune="msssim")
+    with pytest.raises(ConfigError, match="175×200"):
+        refine_image(codec.model, start, tuning_of(OBJECTIVE, 0.5, "mixed"), SHORT)
+
+
 def objective(distortion: str) -> dict[str, object]:
     return OBJECTIVE | {"distortion": distortion}
+
+
+def mixed(msssim_weight: float, mse_weight: float) -> dict[str, object]:
+    return objective("mixed") | {"msssim_weight": msssim_weight, "mse_weight": mse_weight}
 
 
 def test_tuning_takes_the_codecs_lambda_or_its_equal() -> None:
@@ -186,11 +251,43 @@ def test_tuning_takes_the_codecs_lambda_or_its_equal() -> None:
     other = tuning_of(objective("mse"), 0.5, "msssim")
     assert other.lmbda == pytest.approx(own.lmbda / 0.00078)
     assert tuning_of(objective("msssim"), 0.5, "mse").lmbda == pytest.approx(own.lmbda * 0.00078)
-    assert tuning_of(objective("msssim"), 0.5, "mixed").lmbda == pytest.approx(own.lmbda)
+    # One more of 255²·MSE is 0.9·0.00078 + 0.00009 of what tng-mixed was trained for.
+    expected = own.lmbda * 0.00078 / (0.9 * 0.00078 + 0.00009)
+    assert tuning_of(objective("msssim"), 0.5, "mixed").lmbda == pytest.approx(expected)
     # Files of early versions tell nothing but λ.
     early = {"lmbda_min": 0.4, "lmbda_max": 440.0}
     assert tuning_of(early, 0.5, None).name == "msssim"
     assert tuning_of({"lmbda_min": 0.0003, "lmbda_max": 0.13}, 0.5, None).name == "mse"
+
+
+def test_a_mixed_loss_is_searched_for_as_it_was_trained() -> None:
+    """The weights of ``loss=mixed`` are others than those of tng-mixed."""
+    x = torch.rand(1, 3, 176, 176)
+    x_hat = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    loss = MixedLoss(1, 1, 2, msssim_weight=0.5, mse_weight=0.00039)
+    for tune in (None, "mixed"):
+        tuning = tuning_of(mixed(0.5, 0.00039), None, tune)
+        assert (tuning.name, tuning.lmbda, tuning.min_side) == ("mixed", 0.01, 176)
+        expected = loss.distortion(x, x_hat).total
+        torch.testing.assert_close(tuning.distortion(x, x_hat), expected)
+    # The same trade in other distortions is that of both parts.
+    for tune, trade in (("mse", 2 * 0.00078 + 0.004), ("msssim", 2 + 0.004 / 0.00078)):
+        found = tuning_of(mixed(2, 0.004), None, tune)
+        assert (found.name, found.lmbda) == (tune, pytest.approx(0.01 * trade))
+    for tune in (None, "mse", "mixed"):
+        with pytest.raises(ConfigError, match="its file does not tell how MS-SSIM and MSE are"):
+            tuning_of(objective("mixed"), 0.5, tune)
+
+
+def test_files_are_judged_by_the_codecs_own_mixed_loss() -> None:
+    """Of weights 0 and 1, which makes it R + λ·255²·MSE, as it is worked out here."""
+    codec, image = small(), photo(176, 176)
+    codec.model.objective = mixed(0, 1)
+    file = codec.compress(image, 0.5)
+    tuning = tuning_of(codec.model.objective, 128 / 255, None)
+    pixels = (np.asarray(picture, float) for picture in (codec.decompress(file), image))
+    expected = 8 * len(file) / 176**2 + tuning.lmbda * np.square(np.subtract(*pixels)).mean()
+    assert codec._cost(file, to_picture(image).rgb, tuning) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mse", "msssim", "mixed"])

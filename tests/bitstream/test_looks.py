@@ -16,7 +16,7 @@ from support import as_mode, checkpoint, photo, scaled_codec
 from tngexp.bitstream import ImageCodec, streaming
 from tngexp.bitstream.looks import check_look
 from tngexp.bitstream.painting import drawn_field
-from tngexp.coding import read
+from tngexp.coding import BitstreamError, read
 from tngexp.io import load, save_look
 from tngexp.transforms.noise import common_noise
 from tngexp.types import CheckpointError, ConfigError
@@ -229,6 +229,14 @@ def test_a_look_outside_of_0_to_1(codec: ImageCodec, data: bytes, look: float) -
 def test_a_codec_without_a_look(small: Small, data: bytes) -> None:
     with pytest.raises(ConfigError, match=r"^look=0\.5: this codec has no look but its own, 0\. "):
         load(small.base).decompress(data, look=0.5)
+
+
+def test_whose_file_it_is_goes_before_what_the_codec_lacks(small: Small, data: bytes) -> None:
+    other = load(small.trained)
+    with pytest.raises(BitstreamError, match=f"coded with model {read(data).model.hex()}"):
+        other.decompress(data, look=1)
+    with pytest.raises(ConfigError, match=r"^look must be a number"):
+        other.decompress(data, look=2)
 
 
 def test_a_look_for_another_model(small: Small) -> None:

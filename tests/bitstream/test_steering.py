@@ -194,6 +194,18 @@ def test_an_interruption_leaves_the_best_that_meets_the_target() -> None:
     assert read(stopped).width == WIDTH
 
 
+def test_a_tile_may_be_too_small_for_the_distortion(
+    small: ImageCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tngexp.bitstream.analysis._TILE", 12)
+    monkeypatch.setattr("tngexp.bitstream.targets.plan_of", lambda effort: SHORT._replace(steps=2))
+    small.model.objective = OBJECTIVE | {"distortion": "msssim"}
+    shares: list[float] = []
+    data = compress_to(small, photo(242, 176), "bpp", 100, effort=1, progress=shares.append)
+    assert (read(data).width, len(read(data).streams)) == (242, 2)
+    assert shares[-1] == 1
+
+
 def test_progress_ends_with_one(small: ImageCodec) -> None:
     shares: list[float] = []
     compress_to(small, photo(60, 50), "bpp", 1.0, effort=1, progress=shares.append)

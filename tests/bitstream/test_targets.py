@@ -176,6 +176,12 @@ def test_where_nothing_is_seen_anything_will_do(codec: ImageCodec) -> None:
     assert compress_to(codec, image, "psnr", 80) == codec.compress(image, 0)
 
 
+@pytest.mark.parametrize("target", ["PSNR", "msssim", ""])
+def test_a_target_is_one_of_three(codec: ImageCodec, target: str) -> None:
+    with pytest.raises(ConfigError, match=f"one of bpp, psnr, ms_ssim, not '{target}'"):
+        compress_to(codec, photo(SIDE, SIDE), target, 0.9)  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_reached_is_an_error(
     codec: ImageCodec, make_codec: Callable[..., Codec]
 ) -> None:

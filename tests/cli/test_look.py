@@ -89,6 +89,7 @@ def test_another_look_of_the_same_name_is_another_result(
         (["--look", "nan"], "must be a number from 0 to 1, not nan"),
         (["--look", "nice"], "must be a number from 0 to 1, not nice"),
         (["--look", "1"], "this codec has no look but its own, 0. Name a look's file"),
+        (["--look", "1", "--model", "{trained}"], "the file was coded with model"),
         (["--look-from", "{look}"], "--look-from is not used at look 0: add --look 1"),
         (["--look", "1", "--look-from", ""], "--look-from is an empty name"),
         (["--look", "1", "--look-from", "none"], "none: no readable look (No such file"),
@@ -103,7 +104,7 @@ def test_what_cannot_be_shown_is_one_message(
 ) -> None:
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(small.look.read_bytes()[:-1])
-    places = {"look": small.look, "base": small.base, "bad": bad}
+    places = {"look": small.look, "base": small.base, "trained": small.trained, "bad": bad}
     given = [word.format(**places) for word in words]
     if "--model" not in given:
         given += ["--model", str(small.base)]
@@ -112,6 +113,15 @@ def test_what_cannot_be_shown_is_one_message(
     assert message in result.err
     assert result.err.count("error:") == 1
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_model_without_a_look_is_told_once_for_many_files(
+    tng: Tool, small: Small, coded: Path, tmp_path: Path
+) -> None:
+    words = ("decompress", coded, "-o", tmp_path / "out", "--model", small.trained)
+    result = tng(*words, "--look", "1")
+    assert (result.code, result.err.count("no look but its own")) == (2, 1)
+    assert "failed" not in result.err
 
 
 def test_a_look_is_made_of_a_training(tng: Tool, small: Small, tmp_path: Path) -> None:

@@ -48,13 +48,36 @@ def test_only_our_rates_had_lambda() -> None:
 
 
 def test_an_objective_is_that_of_the_loss_and_comes_back_from_a_file() -> None:
-    loss = MixedLoss(lmbda=3, lmbda_min=1, lmbda_max=9, mse_weight=1, msssim_weight=1, balance=0.5)
+    loss = MixedLoss(
+        lmbda=3, lmbda_min=1, lmbda_max=9, mse_weight=2, msssim_weight=0.25, balance=0.5
+    )
     mine = objective_of(loss)
-    assert mine == Objective("mixed", 3.0, 1.0, 9.0, 0.5)
+    assert mine == Objective("mixed", 3.0, 1.0, 9.0, 0.5, 0.25, 2.0)
     assert mine.range == (1.0, 9.0)
-    assert objective({"codec": codec_config(), "objective": mine._asdict()}) == mine
+    assert objective({"codec": codec_config(), "objective": mine.as_dict()}) == mine
     perceptual = PerceptualLoss(lmbda=3, lmbda_min=1, lmbda_max=9, weights={"mse": 1.0})
     assert objective_of(perceptual) == Objective("perceptual", 3.0, 1.0, 9.0, 0.0)
+    assert not any(name.endswith("weight") for name in objective_of(perceptual).as_dict())
+
+
+MIXED: dict[str, Any] = {"distortion": "mixed", "lmbda_min": 1.0, "lmbda_max": 9.0}
+
+
+def test_weights_of_a_mixed_loss_are_in_the_runs_configuration_if_nowhere_else() -> None:
+    """Checkpoints of earlier versions."""
+    run = {"_target_": "tngexp.losses.mixed.MixedLoss", "mse_weight": 0.5, "msssim_weight": 0}
+    content = {"objective": MIXED, "config": {"loss": run}}
+    assert objective(content) == Objective(**MIXED, msssim_weight=0.0, mse_weight=0.5)
+    told = {**content, "objective": {**MIXED, "mse_weight": 1, "msssim_weight": 2}}
+    assert objective(told) == Objective(**MIXED, msssim_weight=2.0, mse_weight=1.0)
+    another = {**MIXED, "distortion": "mse"}
+    assert objective({**content, "objective": another}) == Objective(**another)
+
+
+@pytest.mark.parametrize("weights", [(None, 1), (1, float("nan")), (-1, 1), (0, 0), ("1", 1)])
+def test_weights_that_make_no_sense_are_none(weights: tuple[Any, Any]) -> None:
+    told = dict(zip(("msssim_weight", "mse_weight"), weights, strict=True))
+    assert objective({"objective": MIXED | told}) == Objective(**MIXED)
 
 
 def test_the_loss_of_an_earlier_runs_configuration_tells() -> None:

@@ -97,6 +97,25 @@ def test_candidates_of_codewords_are_the_two_nearest() -> None:
     )
 
 
+def test_blocks_of_groups_give_the_same_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+    alphabet, sizes = Codebook.of(torch.randn(32, 2)), []
+    xs = [residuals(2, 6, *space).double() for space in ((), (5,), (5, 3))]
+    expected = [(alphabet.quantize(x), alphabet.candidates(x)) for x in xs]
+
+    def spied(residual: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        found = squared_distances(residual, words)
+        sizes.append(found.numel())
+        return found
+
+    monkeypatch.setattr("tngexp.quantizers.alphabets.squared_distances", spied)
+    monkeypatch.setattr("tngexp.quantizers.alphabets._BLOCK", 7 * 32 * 2)
+    for x, (nearest, two) in zip(xs, expected, strict=True):
+        assert torch.equal(alphabet.quantize(x), nearest)
+        assert torch.equal(alphabet.candidates(x), two)
+        assert torch.equal(two[0], nearest)
+    assert max(sizes) == 7 * 32
+
+
 def test_cells_of_centers_end_at_their_edges() -> None:
     alphabet = centers()
     cells = alphabet.cells(torch.arange(5))

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import tngexp
+from tngexp import zoo
 from tngexp.bitstream import CodingTables, ImageCodec, tables_digest
 from tngexp.bitstream.looks import read_look
 from tngexp.bitstream.tables import DIGEST
@@ -81,7 +82,11 @@ def load(
             f"version of tngexp ({checkpoint['tngexp'].get('version', 'unknown')})?"
         ) from error
     trained_for = objective(checkpoint["tngexp"])
-    codec.objective = None if trained_for is None else trained_for._asdict()
+    if trained_for is not None:
+        name = zoo.name_at(path)
+        if name is not None and trained_for.distortion is None:
+            trained_for = trained_for._replace(**(zoo.codec(name).objective or {}))
+        codec.objective = trained_for.as_dict()
     # Convolutions on CPUs run up to twice as fast with the channels innermost.
     codec.to(memory_format=torch.channels_last)
     codec.eval()

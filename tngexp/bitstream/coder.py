@@ -13,9 +13,16 @@ from torch import Tensor, nn
 from tngexp import zoo
 from tngexp.bitstream import images
 from tngexp.bitstream.analysis import Analysis, tiles_of
-from tngexp.bitstream.effort import Progress, Tuning, plan_of, refine_image, tuning_of
+from tngexp.bitstream.effort import (
+    Progress,
+    Tuning,
+    check_side,
+    plan_of,
+    refine_image,
+    tuning_of,
+)
 from tngexp.bitstream.latents import LatentCoder
-from tngexp.bitstream.looks import Look
+from tngexp.bitstream.looks import Look, check_look
 from tngexp.bitstream.painting import Painters, drawn_field
 from tngexp.bitstream.progress import Share, part
 from tngexp.bitstream.streaming import analyse, synthesise
@@ -30,6 +37,7 @@ from tngexp.coding import (
     symbols_checksum,
     write,
 )
+from tngexp.coding.container import check_size
 from tngexp.model.codec import Codec
 from tngexp.pixels import Picture, Source, to_picture
 from tngexp.types import CodecOutput, ConfigError
@@ -140,16 +148,18 @@ class ImageCodec(nn.Module):
 
         Raises:
             ConfigError: for a quality or an effort that the codec does not take, an image that is
-                too small for the distortion, a codec in training mode, or pixels without a defined
-                white.
+                too small for the distortion or larger than a file may say, a codec in training
+                mode, or pixels without a defined white.
         """
         plan = plan_of(effort)
         if plan is None:
             analysis = self.analyse(image, quality, exact=exact, progress=part(progress, 0, 0.5))
             return self.write(analysis, progress=part(progress, 0.5, 1))
-        analysis = self.analyse(image, quality, exact=exact)
-        value = None if analysis.quality is None else index_to_quality(analysis.quality)
+        picture, index = to_picture(image, exact), self._quality_index(quality)
+        value = None if index is None else index_to_quality(index)
         tuning = tuning_of(self.model.objective, value, tune)
+        check_side(picture.rgb, tuning)
+        analysis = self.analyse(picture, quality)
         found = refine_image(
             *(self.model, analysis, tuning, plan),
             seed=seed,
@@ -178,6 +188,10 @@ class ImageCodec(nn.Module):
         model, index = self.model, self._quality_index(quality)
         self.prepare()
         picture = to_picture(image, exact)
+        try:
+            check_size(picture.rgb.shape[-1], picture.rgb.shape[-2])
+        except ValueError as error:
+            raise ConfigError(f"{error}: scale it down, or cut it into several") from error
         y = analyse(
             model.transform,
             model.rate,
@@ -250,8 +264,8 @@ class ImageCodec(nn.Module):
 
     @torch.no_grad()
     def _decode(self, data: bytes, progress: Share | None, look: float = 0.0) -> Picture:
+        look = check_look(look)
         model, prepared, file = self.model, self.prepare(), read(data)
-        painter = prepared.painters.at(look)
         if file.model != prepared.fingerprint:
             shipped = zoo.name_of(file.model)
             raise BitstreamError(
@@ -259,6 +273,8 @@ class ImageCodec(nn.Module):
                 f"{zoo.called(prepared.fingerprint)}; give "
                 f"{shipped or 'the checkpoint it was coded with'}"
             )
+        # Not before: whose file it is goes before what this model lacks.
+        painter = prepared.painters.at(look)
         if (file.quality is not None) != model.rate.variable:
             raise BitstreamError("the file's quality does not go with this model")
         height, width = (-(-s // model.stride) * model.stride for s in (file.height, file.width))

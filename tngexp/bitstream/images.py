@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tngexp.coding import BitstreamError
-from tngexp.pixels import Picture, to_picture
+from tngexp.coding.container import MAX_PIXELS
+from tngexp.pixels import Picture, UnreadableImageError, decoding, to_picture
 
 __all__ = ["from_pillow", "pack_alpha", "to_pillow", "unpack_alpha"]
 
@@ -55,11 +56,15 @@ def unpack_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     Raises:
         BitstreamError: unless ``data`` is a grey PNG of exactly that size.
     """
+    alpha = None
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        # Pillow's own limit is below what a file may hold.
+        with decoding(MAX_PIXELS), Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             # The header is checked before a single pixel is decoded.
-            if image.size != (width, height) or image.mode != "L":
-                raise BitstreamError("the alpha plane does not have the image's size")
-            return np.array(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BitstreamError("the alpha plane is damaged") from error
+            if image.size == (width, height) and image.mode == "L":
+                alpha = np.array(image)
+    except UnreadableImageError as error:
+        raise BitstreamError(f"the alpha plane cannot be decoded: {error}") from error
+    if alpha is None:
+        raise BitstreamError("the alpha plane does not have the image's size")
+    return alpha

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from tngexp.types import Alphabet, ConfigError, MixtureForm, StaticForm
 __all__ = ["DensityTable", "Law", "form_of", "law_of"]
 
 _CODEWORD_GRID = 256  # codewords' coordinates in the entropy coder's unit of position
+_TABLE_ENTRIES = 1 << 20  # of codewords, in the tables that are made at once: 4 MiB
 
 _Symbols = NDArray[np.int32]
 _Exchange = tuple[Callable[[Encoder, _Symbols], None], Callable[[Decoder], _Symbols]]
@@ -137,14 +138,24 @@ def _codebook(site: Site, alphabet: Codebook, p: Parameters, form: MixtureForm) 
     grouped = places.unflatten(1, (-1, alphabet.group)).movedim(2, 0)[:, 0]  # (g, M/g, *S)
     order = site.step.flatten(grouped).T.numpy()  # (n/g, g)
     mixtures = p.scale[order], p.mean[order], p.weight[order]
-    tables = codebook_tables(words, *mixtures, family=form.family)
-    index = np.arange(len(order), dtype=np.int32)
+
+    def parts() -> Iterator[tuple[slice, NDArray[np.int32], Tables]]:
+        """Groups whose tables are made at once, their indices, and the tables."""
+        step = max(1, _TABLE_ENTRIES // len(words))
+        for start in range(0, len(order), step):
+            part = slice(start, min(start + step, len(order)))
+            tables = codebook_tables(words, *(m[part] for m in mixtures), family=form.family)
+            yield part, np.arange(part.stop - start, dtype=np.int32), tables
 
     def put(encoder: Encoder, symbols: _Symbols) -> None:
-        encoder.table(symbols, index, tables)
+        for part, index, tables in parts():
+            encoder.table(symbols[part], index, tables)
 
     def get(decoder: Decoder) -> _Symbols:
-        return decoder.table(index, tables)
+        symbols = np.empty(len(order), np.int32)
+        for part, index, tables in parts():
+            symbols[part] = decoder.table(index, tables)
+        return symbols
 
     return put, get
 

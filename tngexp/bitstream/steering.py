@@ -104,7 +104,7 @@ def steer(
         progress: told which share of the work is done, at most.
 
     Raises:
-        ConfigError: as :func:`tngexp.bitstream.effort.refine`.
+        ConfigError: as :func:`tngexp.bitstream.effort.refine_image`.
     """
     # All of the steps is not all of the work: codings follow, which may be interrupted, too.
     steps = part(progress, 0, 0.95)

@@ -123,6 +123,7 @@ def synthesise(
         x_hat = x_hat[:, : y1 - top * unit, : x1 - left * unit]
         pixels = x_hat.float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
         rgb[:, top * unit : y1, left * unit : x1] = pixels.cpu()
+    report(1)
     return rgb
 
 

@@ -60,10 +60,12 @@ def compress_to(
         progress: told which share of the work is done, at most; 1 unless a search was interrupted.
 
     Raises:
-        ConfigError: for a codec of one fixed rate, an image too small for MS-SSIM, or an effort
-            that the codec or the image does not take.
+        ConfigError: for another target, a codec of one fixed rate, an image too small for MS-SSIM,
+            or an effort that the codec or the image does not take.
         TngexpError: when no quality reaches the target, without a search.
     """
+    if target not in _UNITS:
+        raise ConfigError(f"target must be one of {', '.join(_UNITS)}, not {target!r}")
     if not codec.model.rate.variable:
         raise ConfigError("a target needs a variable-rate model; this model has one fixed rate")
     plan, picture = plan_of(effort), to_picture(image, exact)

@@ -82,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = arguments.model or os.environ.get(MODEL_VARIABLE)
     if given:
-        models(given).prepare().painters.at(
-            look
-        )  # a model that cannot code is no single file's fault
+        prepared = models(given).prepare()  # a model that cannot code is no single file's fault
+        if work.batch:
+            prepared.painters.at(look)  # nor is one without a look; a lone file may be another's
 
     def model(source: bytes) -> str | None:
         # A file names its model; one that is not shipped has to be given. The name of a shipped

@@ -25,6 +25,7 @@ __all__ = [
     "SIGNATURE",
     "VERSION",
     "Container",
+    "check_size",
     "fingerprint",
     "index_to_quality",
     "quality_to_index",
@@ -193,15 +194,23 @@ def _check_frame(data: bytes) -> None:
         raise BitstreamError("the file is damaged or cut short (its checksum does not match)")
 
 
+def check_size(
+    width: int,
+    height: int,
+    max_pixels: int = MAX_PIXELS,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Raises ``error`` for an image that no file may hold."""
+    if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
+        raise error(f"an image of {width}×{height} pixels is not possible")
+    if width * height > max_pixels:
+        raise error(f"an image of {width}×{height} pixels exceeds the limit of {max_pixels} pixels")
+
+
 def _check(c: Container, max_pixels: int, error: type[Exception]) -> None:
     if c.mode not in MODES:
         raise error(f"mode must be one of {', '.join(MODES)}, not {c.mode}")
-    if not (1 <= c.width <= _MAX_SIDE and 1 <= c.height <= _MAX_SIDE):
-        raise error(f"an image of {c.width}×{c.height} pixels is not possible")
-    if c.width * c.height > max_pixels:
-        raise error(
-            f"an image of {c.width}×{c.height} pixels exceeds the limit of {max_pixels} pixels"
-        )
+    check_size(c.width, c.height, max_pixels, error)
     if c.tile and not (1 <= c.tile <= _MAX_SIDE and 0 <= c.overlap < c.tile):
         raise error(f"tiles of {c.tile} pixels with an overlap of {c.overlap} are not possible")
     if len(c.model) != _FINGERPRINT_BYTES or not c.streams:

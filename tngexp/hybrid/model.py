@@ -183,7 +183,7 @@ def save_hybrid(hybrid: Hybrid, path: str | Path, *, half: bool = False) -> None
         "format": 1,
         "version": tngexp_version,
         "codec": hybrid.config,
-        "objective": {} if hybrid.objective is None else hybrid.objective._asdict(),
+        "objective": {} if hybrid.objective is None else hybrid.objective.as_dict(),
     }
     path = Path(path)
     with replacing(path) as temporary:

@@ -96,7 +96,7 @@ class ConditionalPrior(Prior):
         features = port.network(self.hyper.synthesis)(z_hat)
         if port.trains:
             assert y is not None
-            raw = self._parallel(y, features, quantizer)
+            raw = self._parallel(y, features, quantizer, port)
             if raw is not None:
                 return port.site(Site("y", self._mixture(raw), quantizer, _ALL, size), y)
         context = port.network(self.context)
@@ -117,7 +117,9 @@ class ConditionalPrior(Prior):
     def _mixture(self, raw: Tensor) -> Mixture:
         return Mixture(raw, self.mixture, self.family)
 
-    def _parallel(self, y: Tensor, features: Tensor, quantizer: Quantizes) -> Tensor | None:
+    def _parallel(
+        self, y: Tensor, features: Tensor, quantizer: Quantizes, port: Port
+    ) -> Tensor | None:
         """Raw parameters of all elements for a context too long to step through, else None.
 
         The true context ŷ depends on the means, which depend on the context. A first pass from
@@ -129,7 +131,7 @@ class ConditionalPrior(Prior):
             if raw is None:
                 return None
             location = self._mixture(raw).location
-        known = quantizer.relax(y - location).decoded + location
+        known = port.known(y - location, quantizer) + location
         return self.context.parallel(features, known)
 
     @torch.no_grad()

@@ -41,6 +41,13 @@ class Port(ABC):
 
     trains = False
 
+    def known(self, residual: Tensor, quantizer: Quantizes) -> Tensor:
+        """What a context that is taken in one pass knows of residuals (B, M, h, w).
+
+        Rounded, with the gradient of the identity.
+        """
+        return residual + (quantizer.hard(residual.detach()).decoded - residual).detach()
+
     @abstractmethod
     def site(self, site: Site, source: Tensor | None) -> Tensor:
         """What the decoder receives of a site's elements, (B, M, *S), location included.
@@ -79,6 +86,9 @@ class Relaxed(Charging):
     """Training: differentiable stand-ins for symbols, and differentiable bits."""
 
     trains = True
+
+    def known(self, residual: Tensor, quantizer: Quantizes) -> Tensor:
+        return quantizer.relax(residual).decoded
 
     def site(self, site: Site, source: Tensor | None) -> Tensor:
         assert source is not None

@@ -5,7 +5,7 @@ One description serves evaluation, coding and search, in float32 and in float64 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -24,6 +24,10 @@ MAX_SYMBOL = 1 << 19
 
 OUTER_EDGE = 1.0e4
 """Stands for ±∞ in outer cells: no latent is that large, and unlike ∞ it has finite gradients."""
+
+
+_BLOCK = 1 << 20
+"""Coordinates of differences to codewords that are worked out at once: 8 MiB of them."""
 
 
 def to_grid(points: Tensor) -> Tensor:
@@ -154,7 +158,7 @@ class Codebook:
         return self.words.shape[1]
 
     def quantize(self, residual: Tensor) -> Tensor:
-        return self._distances(residual).argmin(0)
+        return self._nearest(residual, lambda distances: distances.argmin(0))
 
     def dequantize(self, symbols: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         words = self.words.to(symbols.device, dtype)[symbols]  # (B, M/g, *S, g)
@@ -166,7 +170,7 @@ class Codebook:
         return Cells(lower, upper, chosen.float(), self.group)
 
     def candidates(self, residual: Tensor) -> Tensor:
-        return self._distances(residual).topk(2, dim=0, largest=False).indices
+        return self._nearest(residual, lambda d: d.topk(2, dim=0, largest=False).indices)
 
     def state(self) -> dict[str, Tensor]:
         return {"codebook": self.words}
@@ -180,9 +184,16 @@ class Codebook:
             )
         return Codebook(words)
 
-    def _distances(self, residual: Tensor) -> Tensor:
-        """Squared distance of each group to each codeword, (L, B, M/group, *S)."""
-        return squared_distances(residual, self.words.to(residual))
+    def _nearest(self, residual: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
+        """What ``choose`` takes along the first axis of squared distances (L, …), for each group.
+
+        Some groups at a time, so that memory does not grow with the codebook.
+        """
+        groups = residual.unflatten(1, (-1, self.group)).movedim(2, 0)  # (g, B, M/g, *S)
+        words = self.words.to(residual)
+        blocks = groups.flatten(1).split(max(1, _BLOCK // words.numel()), dim=1)  # (g, n)
+        found = [choose(squared_distances(b.unsqueeze(0), words)[:, 0, 0]) for b in blocks]
+        return torch.cat(found, -1).unflatten(-1, groups.shape[1:])  # (…, B, M/g, *S)
 
 
 def squared_distances(residual: Tensor, words: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class LitModel(pl.LightningModule, abc.ABC):
             "format": 1,
             "version": tngexp.__version__,
             "codec": self.codec.config,
-            "objective": objective_of(self.loss)._asdict(),
+            "objective": objective_of(self.loss).as_dict(),
             **(checkpoint_info or {}),
         }
         self._val_qualities = tuple(val_qualities)

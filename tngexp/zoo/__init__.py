@@ -10,8 +10,9 @@ that were written with it: NAME is always the newest.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tngexp.errors import CheckpointError
 
@@ -42,6 +43,7 @@ class Shipped(NamedTuple):
     fingerprint: str  # by which its .tng files name it, in hexadecimal
     preset: str = "tng"  # model=… of its architecture
     trained_for: str = ""  # in words
+    objective: Mapping[str, Any] | None = None  # where its file tells λ alone, which would mislead
 
 
 MODELS: dict[str, Shipped] = {
@@ -60,6 +62,7 @@ MODELS: dict[str, Shipped] = {
         "4584cc8bdba3a46b4565cebde9b87c14adcae57b2107fc1b365d49e2cd7bc355",
         "44fc6df9",
         trained_for="MS-SSIM and PSNR",
+        objective={"distortion": "mixed", "msssim_weight": 0.9, "mse_weight": 0.00009},
     ),
 }
 """The codecs to choose from, each the newest of its name."""

@@ -25,14 +25,15 @@ class Annealed(Charging):
     Gumbel softmax at temperature τ: at first almost anything between, in the end one of the two.
     The probability of the upper point rises with the scaled logit of the position between them
     (Perugachi-Diaz et al. 2024, "SGA+", sigmoid scaled logit), which decides later than the arctanh
-    of the first paper. The walk is that of a decoder: every context sees what was chosen before it.
+    of the first paper. The walk is that of a decoder: every context sees what was chosen before it,
+    but for one of a thousand steps, which sees in one pass what rounding would choose.
 
     Args:
         temperature: τ > 0.
         generator: of the draws.
     """
 
-    trains = True  # a context of a thousand steps is taken in one pass, as in training
+    trains = True  # a context of a thousand steps is taken in one pass
 
     def __init__(self, temperature: float, generator: torch.Generator) -> None:
         super().__init__()

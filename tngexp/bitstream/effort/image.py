@@ -10,7 +10,7 @@ import torch
 
 from tngexp.bitstream.analysis import Analysis, tiles_of
 from tngexp.bitstream.effort.plans import Plan
-from tngexp.bitstream.effort.refine import Progress, Region, refine
+from tngexp.bitstream.effort.refine import Progress, Region, check_side, refine
 from tngexp.bitstream.effort.tuning import Tuning
 from tngexp.bitstream.progress import Share, part
 from tngexp.coding import index_to_quality
@@ -52,9 +52,10 @@ def refine_image(
         progress: told which share of the work is done.
 
     Raises:
-        ConfigError: as :func:`tngexp.bitstream.effort.refine`.
+        ConfigError: for an image too small for the distortion, or an alphabet without a line.
     """
     rgb, unit = analysis.picture.rgb, model.transform.stride
+    check_side(rgb, tuning)  # the whole: its last tile may be of any size
     rows, columns = (-(-s // model.stride) * model.stride // unit for s in rgb.shape[-2:])
     quality = None
     if analysis.quality is not None:
@@ -82,4 +83,5 @@ def refine_image(
         if not refined.finished:
             tiles += analysis.tiles[len(tiles) :]
             return RefinedImage(replace(analysis, tiles=tuple(tiles)), finished=False)
+        report(len(tiles) / len(analysis.tiles))  # no step does, where nothing was searched
     return RefinedImage(replace(analysis, tiles=tuple(tiles)), finished=True)

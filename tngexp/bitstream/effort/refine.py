@@ -70,7 +70,8 @@ def refine(
 
     Nothing is rounded: coding rounds to what the search has settled beside. The weights stay as
     they are, and nothing in the file or the decoder changes. Memory is bounded by windows of about
-    900 pixels a side. An interruption (KeyboardInterrupt) ends the search with what it has.
+    900 pixels a side; those too small for the distortion, as the last of an image may be, keep
+    their latents. An interruption (KeyboardInterrupt) ends the search with what it has.
 
     Args:
         model: in evaluation mode.
@@ -83,9 +84,8 @@ def refine(
         tell: told after each step.
 
     Raises:
-        ConfigError: for an image too small for the distortion, or an alphabet without a line.
+        ConfigError: for an alphabet without a line.
     """
-    check_side(region.rgb, tuning)
     frozen = [p for p in model.parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
@@ -123,7 +123,11 @@ def _refine(
     tell: Callable[[Progress], None] | None,
 ) -> Refined:
     y, z = latents.y.clone(), None if latents.z is None else latents.z.clone()
-    windows = list(_windows(*y.shape[-2:]))
+    windows = [
+        window
+        for window in _windows(*y.shape[-2:])
+        if min(_pixels(region, window, model).shape[-2:]) >= tuning.min_side
+    ]
     generator = torch.Generator().manual_seed(seed)
     for number, window in enumerate(windows):
         search = _Search(model, Latents(y, z), region, tuning, window)
@@ -143,10 +147,8 @@ class _Search:
         self._model, self._tuning, self._window = model, tuning, window
         self._quality = region.quality
         self._stride = model.prior.stride
-        unit = model.transform.stride
         device = next(model.parameters()).device
-        pixels = region.rgb[:, _times(window.rows, unit), _times(window.columns, unit)]
-        self._x = pixels.to(device).unsqueeze(0).float() / 255
+        self._x = _pixels(region, window, model).to(device).unsqueeze(0).float() / 255
         self._y = self._variable(latents.y, 1)
         self._z = None if latents.z is None else self._variable(latents.z, self._stride)
 
@@ -230,6 +232,12 @@ def _spans(length: int) -> Iterator[tuple[slice, slice]]:
     for start in range(0, length, step):
         stop = min(start + step, length)
         yield slice(start, stop), slice(max(start - _MARGIN, 0), min(stop + _MARGIN, length))
+
+
+def _pixels(region: Region, window: _Window, model: Codec) -> Tensor:
+    """Those of a window, (3, H, W), margins included and padding not."""
+    unit = model.transform.stride
+    return region.rgb[:, _times(window.rows, unit), _times(window.columns, unit)]
 
 
 def _times(part: slice, factor: int) -> slice:

@@ -21,7 +21,8 @@ _LADDER = {"lmbda": 1.0, "lmbda_min": 1.0, "lmbda_max": 2.0}  # λ is the tuning
 _LOSSES: dict[str, RateDistortionLoss] = {
     "mse": MSELoss(**_LADDER),
     "msssim": MSSSIMLoss(**_LADDER),
-    "mixed": MixedLoss(**_LADDER, msssim_weight=0.9, mse_weight=0.00009),  # as tng-mixed
+    # As tng-mixed; a codec that was trained for a mixed loss has its own weights.
+    "mixed": MixedLoss(**_LADDER, msssim_weight=0.9, mse_weight=0.00009),
 }
 
 
@@ -30,11 +31,16 @@ class Tuning(NamedTuple):
 
     name: str
     lmbda: float
-    min_side: int  # shortest side of an image that D is defined for, in pixels
+    loss: RateDistortionLoss  # whose distortion D is; its λ is not the tuning's
+
+    @property
+    def min_side(self) -> int:
+        """Shortest side of an image that D is defined for, in pixels."""
+        return self.loss.min_side
 
     def distortion(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """D of each image, (B,); images (B, 3, H, W) in [0, 1], float32."""
-        return _LOSSES[self.name].distortion(x, x_hat).total
+        return self.loss.distortion(x, x_hat).total
 
 
 def tuning_of(
@@ -48,7 +54,8 @@ def tuning_of(
         tune: one of ``TUNES``; None for the codec's own distortion.
 
     Raises:
-        ConfigError: for a codec that does not tell what it was trained for, or no such ``tune``.
+        ConfigError: for a codec that does not tell what it was trained for, down to the weights of
+            a mixed loss, or no such ``tune``.
     """
     if tune is not None and tune not in TUNES:
         raise ConfigError(f"tune must be one of {', '.join(TUNES)}, not {tune!r}")
@@ -68,12 +75,29 @@ def tuning_of(
             "the codec's file does not tell for which λ and which of the distortions "
             f"{', '.join(TUNES)} it was trained, so no effort above 0 knows what to search for"
         )
-    name = tune or str(own)
-    if name == "mse" and own != "mse":
-        lmbda *= _MSE_PER_MSSSIM
-    elif name != "mse" and own == "mse":
-        lmbda /= _MSE_PER_MSSSIM
-    return Tuning(name, lmbda, _LOSSES[name].min_side)
+    loss = _mixed(told) if own == "mixed" else _LOSSES[own]
+    if tune is None or tune == own:
+        return Tuning(own, lmbda, loss)
+    return Tuning(tune, lmbda * _step(loss) / _step(_LOSSES[tune]), _LOSSES[tune])
+
+
+def _mixed(told: Mapping[str, Any]) -> MixedLoss:
+    """The loss that a codec was trained for, with its weights."""
+    weights = {name: told.get(name) for name in ("msssim_weight", "mse_weight")}
+    if None in weights.values():
+        raise ConfigError(
+            "the codec was trained for a mixed loss, and its file does not tell how MS-SSIM and "
+            "MSE are weighted, so no effort above 0 knows what to search for. Take the checkpoint "
+            "of its training, which tells, or code it with effort 0"
+        )
+    return MixedLoss(**_LADDER, **weights)
+
+
+def _step(loss: RateDistortionLoss) -> float:
+    """What one more of 255²·MSE is in the distortion of ``loss``, at about the same rate."""
+    if isinstance(loss, MixedLoss):
+        return loss.msssim_weight * _MSE_PER_MSSSIM + loss.mse_weight
+    return _MSE_PER_MSSSIM if isinstance(loss, MSSSIMLoss) else 1.0
 
 
 def _lmbda(told: Mapping[str, Any], quality: float | None) -> float | None:
