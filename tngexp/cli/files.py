@@ -122,6 +122,8 @@ def read_bytes(source: Path | None, alone: bool = True) -> bytes:
         TngexpError: for what would never end, or not begin.
     """
     if source is None:
+        if sys.stdin is None:
+            raise TngexpError("it is closed: name a file, or redirect one to it")
         return sys.stdin.buffer.read()
     kind = special(source)
     if kind == "a pipe" and not alone:
@@ -139,10 +141,19 @@ def occupied(target: Path) -> bool:
 def check_writable(target: Path | None) -> None:
     """Find out before the work whether its result can be written, as far as that can be told.
 
+    Args:
+        target: None is standard output.
+
     Raises:
         OutputError: naming what is in the way.
     """
-    if target is None or (target.exists() and not occupied(target)):
+    if target is None:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed: use -o FILE")
+        if sys.stdout.isatty():
+            raise OutputError("this output is not for a terminal: redirect it, or use -o FILE")
+        return
+    if target.exists() and not occupied(target):
         return
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder")
@@ -174,10 +185,6 @@ def write_bytes(target: Path | None, data: bytes) -> None:
 
 def _write(target: Path | None, data: bytes) -> None:
     if target is None:
-        if sys.stdout is None:
-            raise OutputError("standard output is closed: use -o FILE")
-        if sys.stdout.isatty():
-            raise OutputError("this output is not for a terminal: redirect it, or use -o FILE")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
