@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from small_hybrid import small
-from support import as_mode, photo
+from support import as_mode, grey_profile, other_profile, photo
 
 from tngexp.cli.main import main
 from tngexp.hybrid.model import Hybrid, save_hybrid
@@ -199,3 +200,40 @@ def test_an_interrupted_network_leaves_nothing(
     monkeypatch.setattr(Hybrid, "restore", interrupted)
     assert main(["restore", str(folder / "a.jpg"), "--model", model]) == 130
     assert not list(folder.rglob("*restored*"))
+
+
+def via(path: Path, model: str) -> Any:
+    """The mean colour of what ``--via`` makes of a file."""
+    command = ["compress", str(path), "--via", "jpeg", "--target-psnr", "44", "--model", model]
+    assert main([*command, "--force"]) == 0
+    return picture(path.with_suffix(".jpg")).reshape(-1, 3).mean(0)
+
+
+def test_via_shows_the_colours_that_a_file_means(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flat.png"
+    mark = PngInfo()
+    mark.add(b"cICP", bytes([12, 13, 0, 1]))
+    Image.new("RGB", (32, 32), (200, 90, 80)).save(path, pnginfo=mark)
+    assert np.abs(via(path, model) - (216, 81, 74)).max() < 4  # of Display P3
+    Image.new("L", (32, 32), 64).save(path, icc_profile=grey_profile(1.0))
+    assert np.abs(via(path, model) - 137).max() < 4  # a quarter of the light
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_via_says_which_colours_it_cannot_keep(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flat.png"
+    mark = PngInfo()
+    mark.add(b"cICP", bytes([9, 16, 0, 1]))
+    Image.new("RGB", (32, 32), (200, 90, 80)).save(path, pnginfo=mark)
+    assert np.abs(via(path, model) - (200, 90, 80)).max() < 4
+    said = capsys.readouterr().err
+    assert f"warning: {path}: the colours' mark (CICP 9/16/0/1) cannot be applied" in said
+    assert "Fix: convert it to sRGB" in said
+    unusable = other_profile().replace(b"rTRC", b"?TRC")
+    Image.new("RGB", (32, 32), (200, 90, 80)).save(path, icc_profile=unusable)
+    via(path, model)
+    assert f"warning: {path}: the colour profile cannot be applied" in capsys.readouterr().err

@@ -71,6 +71,8 @@ def run_via(arguments: argparse.Namespace) -> int:
 def _srgb(image: Image.Image) -> Pixels:
     """Upright sRGB pixels: a file of the anchors has no place for a profile or an orientation.
 
+    Colours that cannot be converted stay as they are, with a PixelWarning.
+
     Raises:
         ConfigError: for a picture with transparency.
     """
@@ -78,15 +80,13 @@ def _srgb(image: Image.Image) -> Pixels:
     from PIL import Image, ImageOps
 
     from tngexp.pixels import to_picture
-    from tngexp.pixels.colour import apply_profile
+    from tngexp.pixels.colour import Colour, in_srgb
 
     picture = to_picture(image)
     if picture.alpha is not None:
         raise ConfigError("it has transparency, for which these files have no place: flatten it")
     rgb = np.ascontiguousarray(picture.rgb.permute(1, 2, 0).numpy())
-    if picture.icc is not None and not picture.mode.startswith("L"):
-        converted = apply_profile(rgb, picture.icc)
-        rgb = rgb if converted is None else converted
+    rgb = in_srgb(rgb, Colour(picture.icc, picture.cicp))
     if picture.orientation is not None:
         upright = Image.fromarray(rgb)
         upright.getexif()[0x0112] = picture.orientation
