@@ -27,8 +27,8 @@ def run_via(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
     targets = [(t, v) for _, t, _ in TARGETS if (v := getattr(arguments, t)) is not None]
     if not targets:
-        named = ", ".join(option for option, _, _ in TARGETS)
-        raise ConfigError(f"--via {arguments.via} needs a target to choose a setting by: {named}")
+        options = ", ".join(option for option, _, _ in TARGETS)
+        raise ConfigError(f"--via {arguments.via} needs a target to choose a setting by: {options}")
     if arguments.effort or arguments.tune:
         raise ConfigError("--effort and --tune are for learned codecs; leave them out with --via")
     network, digest = load_network(arguments.model)
@@ -46,7 +46,8 @@ def run_via(arguments: argparse.Namespace) -> int:
         )
     if line := codec.missing():
         raise ConfigError(f"--via {codec.name}: {line}")
-    inputs, output = settle("compress", arguments, EXTENSIONS, {codec.extension} - EXTENSIONS)
+    named = {codec.extension, ".jpeg"} if codec.extension == ".jpg" else {codec.extension}
+    inputs, output = settle("compress", arguments, EXTENSIONS, named)
     work = plan(inputs, output, codec.extension, EXTENSIONS)
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
