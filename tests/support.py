@@ -100,6 +100,24 @@ def other_profile() -> bytes:
     return icc.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
 
 
+def grey_profile(gamma: float = 1.0) -> bytes:
+    """A sound colour profile of grey (ICC version 2): light is the level to the power ``gamma``."""
+    white = struct.pack(">3i", 63190, 65536, 54061)  # D50
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 2) + b"g" + bytes(79),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + bytes(4) + struct.pack(">IHH", 1, round(256 * gamma), 0),
+    }
+    table, data = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        place = 128 + 4 + 12 * len(tags) + len(data)
+        table += name + struct.pack(">II", place, len(content))
+        data += content
+    size = struct.pack(">I", 128 + len(table) + len(data))
+    head = size + bytes(4) + b"\2\x40\0\0mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28) + white
+    return head + bytes(128 - len(head)) + table + data
+
+
 def as_mode(mode: str, width: int = 37, height: int = 23) -> Image.Image:
     """The picture of :func:`photo` in another mode; alpha, where there is one, is noise."""
     image = photo(width, height).convert(mode)

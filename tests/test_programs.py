@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import wandb
 from omegaconf import OmegaConf
 from support import CONF, codec_config
 
+from tngexp.cli.hydra_errors import explain
 from tngexp.cli.hydra_help import asks_for_help, help_text
 from tngexp.evaluation import compare
 from tngexp.logs.loggers import finish, make_loggers, readable
@@ -155,3 +157,49 @@ def test_loggers_are_given_valid_text(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError, match="not UTF-8"):
         make_loggers({"_target_": WANDB, "mode": "offline"}, tmp_path / "x\udcff", "a", None)
     assert not (tmp_path / "x\udcff").exists()
+
+
+@pytest.mark.parametrize("inside", ["", "x"])
+@pytest.mark.parametrize("module", ["compare", "evaluate", "study", "train"])
+def test_a_file_is_no_folder_to_write_to(
+    module: str,
+    inside: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["x"])
+    file = tmp_path / "file"
+    file.write_text("kept")
+    option = "hydra.run.dir" if module == "train" else "out"
+    assert run(module, f"{option}={file / inside}") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file} is a file where a folder is needed")
+    assert f"{option}=DIR" in error
+    assert error.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "cannot read or write a.json: "),
+        (errno.EPERM, "cannot read or write a.json: "),
+        (errno.EROFS, "cannot write a.json: "),
+        (errno.EISDIR, "a.json is a folder where a file is needed"),
+        (errno.ENOSPC, "the disk is full while writing a.json"),
+    ],
+)
+def test_unusable_surroundings_are_said_with_the_option_that_counts(number: int, said: str) -> None:
+    error = OSError(number, os.strerror(number), "a.json")
+    for program, option in {"study": "out=DIR", "train": "hydra.run.dir=DIR"}.items():
+        text = explain(error, program)
+        assert text is not None
+        assert text.startswith(said)
+        assert text.endswith(f"write elsewhere: {option}")
+
+
+def test_a_fault_of_the_program_is_not_explained_away(tmp_path: Path) -> None:
+    assert explain(FileExistsError(errno.EEXIST, "File exists", str(tmp_path)), "study") is None
+    assert explain(NotADirectoryError(errno.ENOTDIR, "Not a directory"), "study") is None

@@ -62,14 +62,29 @@ def test_an_interrupted_batch_continues(
     assert (result.code, "2 files compressed, 1 skipped" in result.err) == (0, True)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_termination_removes_the_partial_file(
+    tng: Tool, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    signum = getattr(signal, name)
+    photo(9, 9).save(tmp_path / "a.png")
+    # A test that fails is not to end all tests.
+    before = signal.signal(signum, signal.default_int_handler)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: os.kill(os.getpid(), signum))
+        result = tng("compress", tmp_path / "a.png", "--model", model)
+    assert signal.signal(signum, before) is signal.default_int_handler
+    assert result.code == 128 + signum
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_terminal_that_closes_below_nohup_ends_nothing(
     tng: Tool, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo(9, 9).save(tmp_path / "a.png")
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr("os.fsync", lambda _: os.kill(os.getpid(), signal.SIGHUP))
         result = tng("compress", tmp_path / "a.png", "--model", model)
-    assert result.code == 143
-    assert os.listdir(tmp_path) == ["a.png"]
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
+    assert result.code == 0

@@ -144,3 +144,16 @@ def test_a_look_is_made_of_a_training(tng: Tool, small: Small, tmp_path: Path) -
     result = tng("look", small.trained, "-o", tmp_path / "b.safetensors", "--of", "tng-mixed")
     assert (result.code, "no look for tng-mixed" in result.err) == (2, True)
     assert sorted(os.listdir(tmp_path)) == ["new"]
+
+
+def test_a_look_does_not_replace_what_it_is_made_of(
+    tng: Tool, small: Small, tmp_path: Path
+) -> None:
+    base = tmp_path / "base.safetensors"
+    base.write_bytes(small.base.read_bytes())
+    before = base.read_bytes()
+    for words in ((small.trained, "--of", base), (base, "--of", small.base)):
+        result = tng("look", *words, "-o", base, "--force")
+        assert result.err == f"error: {base} would replace {base} itself; give another with -o\n"
+        assert result.code == 2
+    assert base.read_bytes() == before

@@ -145,4 +145,40 @@ def test_progress_of_a_large_file_is_shown_on_a_terminal(
 def test_a_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(files.OutputError, match="closed"):
-        files.write_bytes(None, b"data")
+        files.check_writable(None)
+
+
+@pytest.mark.usefixtures("never_coded")
+def test_a_terminal_is_refused_at_once(
+    tng: Tool, model: str, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    result = tng("compress", image, "-o", "-", "--model", model)
+    assert result.code == 2
+    assert "error: this output is not for a terminal" in result.err
+
+
+@pytest.mark.parametrize("command", ["info", "compress", "decompress"])
+def test_a_closed_standard_input_is_told(
+    tng: Tool, model: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setenv("TNGEXP_MODEL", model)
+    result = tng(command, "-")
+    assert result.code == 2
+    assert result.err.startswith("error: standard input: it is closed")
+
+
+def test_without_a_home_notes_are_kept_among_temporary_files(
+    tng: Tool, model: str, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(uid: int) -> object:
+        raise KeyError(uid)
+
+    for name in ("HOME", "TNGEXP_CACHE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    photo(8, 8).save(tmp_path / "other.png")
+    assert tng("compress", image, tmp_path / "other.png", "--model", model).code == 0
+    assert list((tmp_path / "temporary").glob("tngexp-*/batches/*.txt"))

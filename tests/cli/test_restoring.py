@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from small_hybrid import small
-from support import as_mode, photo
+from support import as_mode, grey_profile, other_profile, photo
 
 from tngexp.cli.main import main
 from tngexp.hybrid.model import Hybrid, save_hybrid
@@ -199,3 +200,145 @@ def test_an_interrupted_network_leaves_nothing(
     monkeypatch.setattr(Hybrid, "restore", interrupted)
     assert main(["restore", str(folder / "a.jpg"), "--model", model]) == 130
     assert not list(folder.rglob("*restored*"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Two pictures of one name, of which the JPEG is nobody's result, and a third."""
+    site = tmp_path / "site"
+    site.mkdir()
+    for number, name in enumerate(("hero.png", "hero.jpg", "logo.png")):
+        photo(48, 32).rotate(90 * number).save(site / name)
+    return site
+
+
+def in_place(site: Path, model: str, bpp: int, *words: str) -> list[str]:
+    target = ["--via", "jpeg", "--target-bpp", str(bpp)]
+    return ["compress", str(site), *target, "--model", model, *words]
+
+
+def test_via_replaces_no_photo_and_goes_on(
+    site: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hero = (site / "hero.jpg").read_bytes()
+
+    def run(bpp: int, *words: str) -> str:
+        assert main(in_place(site, model, bpp, *words)) == 2
+        assert (site / "hero.jpg").read_bytes() == hero
+        said = capsys.readouterr().err
+        assert f"hero.png: {site / 'hero.jpg'} is an input, which is never replaced" in said
+        assert f"{site / 'hero.jpg'}: the output would replace the input itself" in said
+        assert said.count("error:") == 2 + ("another result" in said)
+        return said
+
+    assert "1 file compressed, 2 failed" in run(6)
+    logo = (site / "logo.jpg").read_bytes()
+    for _ in range(2):
+        said = run(6)
+        assert "0 files compressed, 1 skipped" in said
+        assert "1 left out as earlier results" in said
+    assert (site / "logo.jpg").read_bytes() == logo
+    # With another setting, what is there is still a result.
+    assert f"logo.png: {site / 'logo.jpg'} exists and is another result" in run(3)
+    assert "1 file compressed" in run(3, "--force")
+    assert (site / "logo.jpg").read_bytes() != logo
+    # Changed since, it is a picture of its own.
+    photo(48, 32).save(site / "logo.jpg")
+    assert main(in_place(site, model, 3, "--force")) == 2
+    assert f"{site / 'logo.jpg'} is an input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["web", "."])
+def test_via_does_not_take_its_results_in(
+    site: Path, model: str, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    (site / "hero.jpg").unlink()
+    words = in_place(site, model, 6, "-o", str(site / output))
+    assert main(words) == 0
+    made = sorted(p.relative_to(site).as_posix() for p in site.rglob("*.jpg"))
+    assert [Path(name).name for name in made] == ["hero.jpg", "logo.jpg"]
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert "0 files compressed, 2 skipped" in said
+    assert "2 left out as earlier results" in said
+    assert sorted(p.relative_to(site).as_posix() for p in site.rglob("*.jpg")) == made
+
+
+def test_a_folder_inside_of_the_results_is_searched(site: Path, model: str) -> None:
+    words = in_place(site, model, 6, "-o", str(site.parent))
+    assert main(words) == 2  # of two inputs with one output the second
+    assert (site.parent / "hero.jpg").is_file()
+    assert (site.parent / "logo.jpg").is_file()
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.JPEG"])
+def test_the_output_of_via_may_come_last(
+    site: Path, model: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(site)
+    words = ["--via", "jpeg", "--target-bpp", "6", "--model", model]
+    assert main(["compress", "logo.png", name, *words]) == 0
+    assert opened(site / name).format == "JPEG"
+    assert not (site / "logo.jpg").exists()
+
+
+def test_several_files_into_a_new_jpeg_are_refused_with_the_fix(
+    site: Path,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(site)
+    words = ["--via", "jpeg", "--target-bpp", "6", "--model", model]
+    assert main(["compress", "logo.png", "hero.png", "all.jpg", *words]) == 2
+    assert "tng compress logo.png hero.png -o all" in capsys.readouterr().err
+    assert sorted(p.name for p in site.iterdir()) == ["hero.jpg", "hero.png", "logo.png"]
+
+
+def test_restoring_replaces_no_input(
+    folder: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(40, 30).save(folder / "a-restored.png")
+    before = (folder / "a-restored.png").read_bytes()
+    names = [str(folder / name) for name in ("a.jpg", "a-restored.png", "c.png")]
+    assert main(["restore", *names, "--model", model, "--force"]) == 2
+    assert f"a.jpg: {folder / 'a-restored.png'} is an input" in capsys.readouterr().err
+    assert (folder / "a-restored.png").read_bytes() == before
+
+
+def via(path: Path, model: str) -> Any:
+    """The mean colour of what ``--via`` makes of a file."""
+    command = ["compress", str(path), "--via", "jpeg", "--target-psnr", "44", "--model", model]
+    assert main([*command, "--force"]) == 0
+    return picture(path.with_suffix(".jpg")).reshape(-1, 3).mean(0)
+
+
+def test_via_shows_the_colours_that_a_file_means(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flat.png"
+    mark = PngInfo()
+    mark.add(b"cICP", bytes([12, 13, 0, 1]))
+    Image.new("RGB", (32, 32), (200, 90, 80)).save(path, pnginfo=mark)
+    assert np.abs(via(path, model) - (216, 81, 74)).max() < 4  # of Display P3
+    Image.new("L", (32, 32), 64).save(path, icc_profile=grey_profile(1.0))
+    assert np.abs(via(path, model) - 137).max() < 4  # a quarter of the light
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_via_says_which_colours_it_cannot_keep(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flat.png"
+    mark = PngInfo()
+    mark.add(b"cICP", bytes([9, 16, 0, 1]))
+    Image.new("RGB", (32, 32), (200, 90, 80)).save(path, pnginfo=mark)
+    assert np.abs(via(path, model) - (200, 90, 80)).max() < 4
+    said = capsys.readouterr().err
+    assert f"warning: {path}: the colours' mark (CICP 9/16/0/1) cannot be applied" in said
+    assert "Fix: convert it to sRGB" in said
+    unusable = other_profile().replace(b"rTRC", b"?TRC")
+    Image.new("RGB", (32, 32), (200, 90, 80)).save(path, icc_profile=unusable)
+    via(path, model)
+    assert f"warning: {path}: the colour profile cannot be applied" in capsys.readouterr().err

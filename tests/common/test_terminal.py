@@ -132,3 +132,15 @@ def test_other_names_are_shown_by_their_bytes() -> None:
     assert terminal.valid("é\udcff\n.png") == "é\\xff\n.png"
     assert terminal.shown("é\udcff\n\x85\u2028.png") == "é\\xff\\n\\x85\\u2028.png"
     assert terminal.shown("half \ud83d").isprintable()
+
+
+def test_what_is_told_to_a_closed_standard_error_goes_nowhere() -> None:
+    body = "print('hidden', file=sys.stderr); print(sys.stderr.isatty()); return 0"
+    result = subprocess.run(
+        ["sh", "-c", 'exec "$0" "$@" 2>&-', sys.executable, "-c", PROGRAM.format(body=body)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "False\n")

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,49 @@ def test_the_same_study_has_the_same_id_and_another_not(made, tmp_path: Path) ->
     again = [*made.words[:-1], f"out={tmp_path / 'again'}"]
     assert entry.main(again) == 0
     assert read_study(tmp_path / "again" / "study.json").id == made.study.id
-    assert entry.main([*again, "bpp=2.4"]) == 0
-    assert read_study(tmp_path / "again" / "study.json").id != made.study.id
+    assert entry.main(again) == 0  # over itself
+    other = [*again[:-1], f"out={tmp_path / 'other'}", "bpp=2.4"]
+    assert entry.main(other) == 0
+    assert read_study(tmp_path / "other" / "study.json").id != made.study.id
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("study.*")}
+
+
+@pytest.mark.parametrize("word", ["anchors=[jpeg,webp]", "size=[144,88]", "catches=0", "images=2"])
+def test_the_key_of_another_study_is_kept_before_anything_is_coded(
+    made, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    def coded(*_: object) -> None:
+        raise AssertionError("something was coded")
+
+    monkeypatch.setattr("tngexp.people.making._code", coded)
+    shutil.copytree(made.page.parent, tmp_path / "out")
+    before = kept(tmp_path / "out")
+    capsys.readouterr()
+    assert entry.main([*made.words[:-1], f"out={tmp_path / 'out'}", word]) == 2
+    error = capsys.readouterr().err
+    assert "study.json is the key of another study" in error
+    assert "name another folder, out=DIR" in error
+    assert kept(tmp_path / "out") == before
+
+
+def test_a_key_is_kept_if_only_its_files_are_others(made, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(made.page.parent, tmp_path / "out")
+    before = kept(tmp_path / "out")
+    capsys.readouterr()
+    assert entry.main([*made.words[:-1], f"out={tmp_path / 'out'}", "bpp=2.4"]) == 2
+    assert "is the key of another study" in capsys.readouterr().err
+    assert kept(tmp_path / "out") == before
+
+
+def test_what_is_no_key_is_not_replaced_either(made, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    capsys.readouterr()
+    assert entry.main([*made.words[:-1], f"out={tmp_path}"]) == 2
+    assert "study.json is no key that can be read" in capsys.readouterr().err
+    assert kept(tmp_path) == {"study.json": b"{}"}
 
 
 def test_ruined_pictures_are_means_of_squares() -> None:

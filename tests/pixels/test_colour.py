@@ -11,18 +11,16 @@ import pytest
 from image_files import png
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
-from support import other_profile, photo
+from support import grey_profile, other_profile, photo
 
 from tngexp.pixels import PixelWarning, read_image, to_picture
-from tngexp.pixels.colour import apply_profile
+from tngexp.pixels.colour import Colour, apply_profile, in_srgb
 
+REFUSED = other_profile()[:16] + b"GRAY" + other_profile()[20:]  # without a curve of grey
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 REC2020_PQ = bytes([9, 16, 0, 1])
-
-
-def grey_profile() -> bytes:
-    return other_profile()[:16] + b"GRAY" + other_profile()[20:]
+DISPLAY_P3 = bytes([12, 13, 0, 1])
 
 
 def with_profile(mode: str, icc: bytes) -> Image.Image:
@@ -78,6 +76,64 @@ def test_a_huge_profile_is_applied_instead() -> None:
     expected = apply_profile(np.asarray(photo(12, 10)), other_profile())
     assert picture.icc is None
     np.testing.assert_array_equal(picture.rgb.permute(1, 2, 0), expected)
+
+
+def test_a_huge_profile_of_grey_is_applied_too() -> None:
+    picture = to_picture(with_profile("L", grey_profile(1.0) + bytes(1 << 20)))
+    light = np.asarray(photo(12, 10).convert("L")) / 255
+    assert (picture.mode, picture.icc) == ("L", None)
+    assert np.abs(picture.rgb.numpy() - encoded(light)).max() <= 1  # in all three channels
+
+
+def test_a_huge_profile_that_cannot_be_applied_is_said() -> None:
+    with pytest.warns(PixelWarning, match="profile cannot be applied.*Fix"):
+        picture = to_picture(with_profile("L", REFUSED + bytes(1 << 20)))
+    assert (picture.rgb.numpy() == np.asarray(photo(12, 10).convert("L"))).all()
+
+
+def test_a_mark_goes_before_a_huge_profile() -> None:
+    image = with_profile("RGB", other_profile() + bytes(1 << 20))
+    image.info["cicp"] = DISPLAY_P3
+    picture = to_picture(image)
+    assert (picture.icc, picture.cicp) == (None, DISPLAY_P3)
+    np.testing.assert_array_equal(picture.rgb.permute(1, 2, 0), photo(12, 10))
+
+
+def linear(levels: np.ndarray) -> np.ndarray:
+    """sRGB's curve (IEC 61966-2-1), 0 … 255 to light."""
+    v = levels / 255
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(light: np.ndarray) -> np.ndarray:
+    """The way back."""
+    v = light.clip(0, 1)
+    return 255 * np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055)
+
+
+def to_xyz(*primaries: tuple[float, float]) -> np.ndarray:
+    """The matrix from light of these primaries (x, y) around D65."""
+    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
+    return columns * np.linalg.solve(columns, [0.3127 / 0.329, 1, 0.3583 / 0.329])
+
+
+def test_display_p3_is_converted_by_its_definition() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    p3 = to_xyz((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))
+    srgb = to_xyz((0.64, 0.33), (0.3, 0.6), (0.15, 0.06))
+    expected = encoded(linear(levels) @ (np.linalg.inv(srgb) @ p3).T)
+    # Its mark goes before any profile.
+    for colour in (Colour(None, DISPLAY_P3), Colour(other_profile(), DISPLAY_P3)):
+        assert np.abs(in_srgb(levels, colour) - expected).max() < 1
+    greys = np.repeat(levels[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(in_srgb(greys, Colour(None, DISPLAY_P3)), greys)
+
+
+@pytest.mark.parametrize("cicp", [REC2020_PQ, bytes([12, 13, 0, 0])])
+def test_marks_that_cannot_be_converted_are_said(cicp: bytes) -> None:
+    levels = np.asarray(photo(12, 10))
+    with pytest.warns(PixelWarning, match=f"mark .CICP {cicp[0]}/{cicp[1]}/0/{cicp[3]}. cannot"):
+        assert (in_srgb(levels, Colour(None, cicp)) == levels).all()
 
 
 def marked(kind: str, mark: bytes) -> bytes:

@@ -14,6 +14,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from tngexp import zoo
+from tngexp.common.folders import expanded
 from tngexp.model.build import build
 from tngexp.model.codec import Codec
 from tngexp.model.files import LOOK, begins_like_safetensors
@@ -89,7 +90,7 @@ def read_look(path: str | Path, *, trusted: bool = False) -> Look:
     Raises:
         CheckpointError: when it is missing, damaged or something else.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         data = path.read_bytes()
     except OSError as error:

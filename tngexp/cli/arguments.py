@@ -41,15 +41,15 @@ def settle(
 ) -> tuple[list[str], str | None]:
     """Inputs and output as they are meant, where the output comes last as in cjxl and cp.
 
-    ``IN OUT`` is taken for ``IN -o OUT`` where OUT is a new file and cannot be an input. What else
-    looks like an output among the inputs is refused.
+    ``IN OUT`` is taken for ``IN -o OUT`` where OUT is a new file with the name of an output. What
+    else looks like an output among the inputs is refused.
 
     Args:
         command: "compress"; for the command that an error suggests.
         arguments: with ``inputs``, ``output`` (with which nothing else is taken for an output)
             and ``model``.
         extensions: of inputs, in lower case, with the dot.
-        outputs: of outputs, likewise.
+        outputs: of outputs, likewise; some may be of inputs, too.
 
     Raises:
         ConfigError: with the command that was probably meant.
@@ -67,14 +67,14 @@ def settle(
     if last == STANDARD:
         # Standard input goes with nothing else: after a file this can only be standard output.
         return (sources, STANDARD) if single else (inputs, None)
+    if suffix in outputs and not path.exists():
+        if single or sources == [STANDARD]:
+            return sources, last
+        raise ConfigError(
+            f"{last}: no such file, and one file cannot hold several results; meant was: "
+            f"{_command(command, sources, str(path.with_suffix('')))}"
+        )
     if suffix in outputs - extensions:
-        if not path.exists():
-            if single or sources == [STANDARD]:
-                return sources, last
-            raise ConfigError(
-                f"{last}: no such file, and one file cannot hold several results; meant was: "
-                f"{_command(command, sources, str(path.with_suffix('')))}"
-            )
         if single and path.is_file() and Path(sources[0]).suffix.lower() not in outputs:
             raise ConfigError(
                 f"{last} exists, and is nothing to {command}; to replace it: "

@@ -99,6 +99,8 @@ def run_jobs(
     it is what would be written, so that a batch that was interrupted continues where it stopped.
     Any other is an error, which like a file that cannot be converted is reported and counted. Of
     several inputs with one output the first that can be converted gets it; the others are errors.
+    No output replaces an input of the plan. Earlier results that a folder holds among its inputs
+    are left out.
 
     Args:
         plan: from :func:`tngexp.cli.files.plan`.
@@ -111,8 +113,14 @@ def run_jobs(
     failed = len(plan.left_out)
     for path, why in plan.left_out:
         say(f"error: {path}: {why}")
-    taken: dict[Any, Job] = {}
     made = Made(cache_folder() / "batches")
+    plan = _without_results(plan, made)
+    taken = {
+        key: "is an input, which is never replaced; name another folder with -o"
+        for job in plan.jobs
+        if job.source is not None
+        for key in _names(job.source)
+    }
     bar = _bar(plan)
     try:
         for number, job in enumerate(plan.jobs):
@@ -146,6 +154,8 @@ def run_jobs(
         notes = [f"{done} {'file' if done == 1 else 'files'} {verb}"]
         if skipped:
             notes.append(f"{skipped} skipped, whose outputs are up to date")
+        if plan.results:
+            notes.append(f"{plan.results} left out as earlier results")
         if failed:
             notes.append(f"{failed} failed")
         say(", ".join(notes))
@@ -172,7 +182,7 @@ def _convert(
     progress: Progress,
     settings: Callable[[bytes], Any],
     made: Made,
-    taken: dict[Any, Job],
+    taken: dict[Any, str],
 ) -> str | None:
     """Convert one file; a word on the result, or None if it was there already."""
     target = job.target
@@ -195,11 +205,26 @@ def _convert(
             made.note(source, how, target, data)
         if not exists:
             write_bytes(target, data)
-    taken.update(dict.fromkeys(_names(target), job))
+    taken.update(
+        dict.fromkeys(
+            _names(target),
+            f"is the output of {job.name} too; convert them into different folders",
+        )
+    )
     return None if exists else word
 
 
-def _occupied(job: Job, batch: bool, force: bool, taken: dict[Any, Job]) -> bool:
+def _without_results(plan: Plan, made: Made) -> Plan:
+    """The plan without inputs that an earlier command wrote and nobody has changed since."""
+    jobs = [
+        job
+        for job in plan.jobs
+        if job.source is None or job.source not in plan.doubtful or not made.wrote(job.source)
+    ]
+    return plan._replace(jobs=jobs, results=plan.results + len(plan.jobs) - len(jobs))
+
+
+def _occupied(job: Job, batch: bool, force: bool, taken: dict[Any, str]) -> bool:
     """Whether the output exists and may be what is wanted; an error if it cannot be written."""
     target = job.target
     try:
@@ -214,25 +239,24 @@ def _occupied(job: Job, batch: bool, force: bool, taken: dict[Any, Job]) -> bool
     return False
 
 
-def _check_target(job: Job, taken: dict[Any, Job]) -> None:
-    """a.jpg and a.png would both become a.tng; the second must not pass for done or replace it."""
+def _check_target(job: Job, taken: dict[Any, str]) -> None:
+    """a.jpg and a.png would both become a.tng; the second must not pass for done or replace it.
+    Nor must it replace the input of another job.
+    """
     if job.target is None:
         return
     if job.source is not None and job.target.exists() and job.target.samefile(job.source):
         raise ConfigError("the output would replace the input itself; give another with -o")
     for key in _names(job.target):
         if key in taken:
-            raise ConfigError(
-                f"{job.target} is the output of {taken[key].name} too; "
-                "convert them into different folders"
-            )
+            raise ConfigError(f"{job.target} {taken[key]}")
 
 
-def _names(target: Path) -> list[Any]:
-    """What ``target`` may be met again by: its path, and which file it is (A.tng may be a.tng)."""
-    names: list[Any] = [os.path.abspath(target)]
-    if target.is_file():
-        status = target.stat()
+def _names(path: Path) -> list[Any]:
+    """What ``path`` may be met again by: its name, and which file it is (A.tng may be a.tng)."""
+    names: list[Any] = [os.path.abspath(path)]
+    if os.path.isfile(path):  # False, too, for what must not be looked at
+        status = path.stat()
         names.append((status.st_dev, status.st_ino))
     return names
 

@@ -51,6 +51,8 @@ class Plan(NamedTuple):
     jobs: list[Job]
     batch: bool  # folders or several files: what is done is skipped, a bad file stops nothing
     left_out: Sequence[tuple[Path, str]] = ()  # in folders: what could not be taken in, and why
+    results: int = 0  # in folders: files left out because they lie where results go
+    doubtful: Set[Path] = frozenset()  # inputs in folders that may be results of earlier commands
 
 
 def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set[str]) -> Plan:
@@ -60,7 +62,9 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
         inputs: files, folders (searched recursively for ``extensions``), or ``-``.
         output: a file for one input, a folder for several or for a folder, whose tree it then
             repeats; ``-``; None for beside the input.
-        suffix: what takes the place of an input's suffix where no name is given: ".tng".
+        suffix: what takes the place of an input's suffix where no name is given: ".tng". If it is
+            one of the ``extensions``, the next search of a folder would find results there: those
+            in ``output`` are left out.
         extensions: in lower case, with the dot.
 
     Raises:
@@ -91,6 +95,7 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
         raise ConfigError(f"{folder} is a file; several results need a folder")
     jobs: dict[tuple[str, str], Job] = {}  # a file that is named twice is one job
     left_out: list[tuple[Path, str]] = []
+    results, doubtful = 0, set()
     for path in paths:
         assert path is not None
         root, found = None, [path]
@@ -101,6 +106,10 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
                 listed = ", ".join(sorted(extensions))
                 raise ConfigError(f"{path}: no {listed} files in this folder")
             left_out += missed
+            if suffix in extensions:
+                found = below.files if folder is None else _outside(below.files, root, folder)
+                results += len(below.files) - len(found)
+                doubtful.update(found)
         for source in found:
             inside = Path(source.name) if root is None else source.relative_to(root)
             target = source if folder is None else folder / inside
@@ -108,7 +117,15 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str, extensions: Set
             jobs.setdefault(
                 (os.path.realpath(source), os.path.abspath(target)), Job(source, target)
             )
-    return Plan([*jobs.values()], True, left_out)
+    return Plan([*jobs.values()], True, left_out, results, doubtful)
+
+
+def _outside(files: list[Path], root: Path, folder: Path) -> list[Path]:
+    """Those found below ``root`` that do not lie in ``folder``; all if ``root`` itself does."""
+    top, inside = Path(os.path.realpath(root)), Path(os.path.realpath(folder))
+    if top.is_relative_to(inside):
+        return files
+    return [file for file in files if not Path(os.path.realpath(file)).is_relative_to(inside)]
 
 
 def read_bytes(source: Path | None, alone: bool = True) -> bytes:
@@ -122,6 +139,8 @@ def read_bytes(source: Path | None, alone: bool = True) -> bytes:
         TngexpError: for what would never end, or not begin.
     """
     if source is None:
+        if sys.stdin is None:
+            raise TngexpError("it is closed: name a file, or redirect one to it")
         return sys.stdin.buffer.read()
     kind = special(source)
     if kind == "a pipe" and not alone:
@@ -139,10 +158,19 @@ def occupied(target: Path) -> bool:
 def check_writable(target: Path | None) -> None:
     """Find out before the work whether its result can be written, as far as that can be told.
 
+    Args:
+        target: None is standard output.
+
     Raises:
         OutputError: naming what is in the way.
     """
-    if target is None or (target.exists() and not occupied(target)):
+    if target is None:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed: use -o FILE")
+        if sys.stdout.isatty():
+            raise OutputError("this output is not for a terminal: redirect it, or use -o FILE")
+        return
+    if target.exists() and not occupied(target):
         return
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder")
@@ -174,10 +202,6 @@ def write_bytes(target: Path | None, data: bytes) -> None:
 
 def _write(target: Path | None, data: bytes) -> None:
     if target is None:
-        if sys.stdout is None:
-            raise OutputError("standard output is closed: use -o FILE")
-        if sys.stdout.isatty():
-            raise OutputError("this output is not for a terminal: redirect it, or use -o FILE")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return

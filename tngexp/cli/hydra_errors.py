@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -31,14 +33,34 @@ def explain(error: BaseException, config_name: str) -> str | None:
         return _missing_option(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _hydra(error, config_name)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError):
+        folder = "hydra.run.dir=DIR" if config_name == "train" else "out=DIR"
+        return _surroundings(error, f"write elsewhere: {folder}")
+    return None
+
+
+def _surroundings(error: OSError, elsewhere: str) -> str | None:
+    """Files and folders that cannot be used; ``elsewhere`` is the fix for those written to."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
-        return f"the disk is full{where}; free some space, or write elsewhere: hydra.run.dir=DIR"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"the disk is full{where}; free some space, or {elsewhere}"
+    if error.filename is None or isinstance(error.filename, int):
+        return None
+    path = Path(os.fsdecode(error.filename))
+    if error.errno == errno.EROFS:
+        return f"cannot write {path}: {error.strerror}; {elsewhere}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        # The system does not tell which of the two was wanted.
         return (
-            f"cannot write {error.filename}: {error.strerror}; run from a folder of yours, or "
-            "write elsewhere: hydra.run.dir=DIR"
+            f"cannot read or write {path}: {error.strerror}; change its permissions, or run from "
+            f"a folder of yours, or {elsewhere}"
         )
+    if error.errno == errno.EISDIR:
+        return f"{path} is a folder where a file is needed; remove it, or {elsewhere}"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        for place in (path, *path.parents):
+            if os.path.lexists(place) and not os.path.isdir(place):
+                return f"{place} is a file where a folder is needed; name a folder, or {elsewhere}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from tngexp.cli.arguments import check_given
@@ -36,6 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     target = Path(arguments.output)
     if occupied(target) and not arguments.force:
         raise OutputError(f"{target} exists; --force overwrites it")
+    for name in (arguments.checkpoint, arguments.of):
+        if name is not None and os.path.exists(name) and occupied(target) and target.samefile(name):
+            raise OutputError(f"{target} would replace {name} itself; give another with -o")
     check_writable(target)
 
     # Here and not at the top: --help does without torch.

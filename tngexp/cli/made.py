@@ -35,6 +35,15 @@ class Made:
             return False  # spares reading the result
         return f"{made_of} {_sha256(target.read_bytes())}" in notes
 
+    def wrote(self, path: Path) -> bool:
+        """Whether ``path`` is, unchanged, what any settings once made of anything."""
+        notes = self._notes(path)
+        try:
+            content = _sha256(path.read_bytes()) if notes else ""
+        except OSError:
+            return False  # which is told when it is read as an input
+        return any(note.endswith(f" {content}") for note in notes)
+
     def note(self, source: bytes, settings: Any, target: Path, result: bytes) -> None:
         """Note that ``settings`` make ``result`` of ``source``; before it is written there."""
         line = f"{_key(source, settings)} {_sha256(result)}"

@@ -1,7 +1,7 @@
 """``tng``: parse the command line, turn errors into messages and exit codes.
 
 Exit codes: 0 done, 2 for anything the user can fix (one bad file among many included), 130 after
-Ctrl-C, 143 after SIGTERM.
+Ctrl-C, 129 after SIGHUP (the terminal was closed), 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def _explained(work: Callable[[], int]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that a half-written file is removed as after Ctrl-C."""
+    """Let SIGTERM and SIGHUP unwind the stack, so that a half-written file is removed as after
+    Ctrl-C. What is ignored stays so, as SIGHUP below nohup.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python only lets the main thread install handlers
         return
@@ -94,11 +96,17 @@ def _terminable() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    names = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    previous = {
+        signum: signal.signal(signum, stop)
+        for signum in names
+        if signal.getsignal(signum) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tngexp.cli.hydra_program import EXPECTED, run_jobs, tell_error
 from tngexp.common.configuration import slug
-from tngexp.common.folders import shown_path
+from tngexp.common.folders import expanded, shown_path
 from tngexp.errors import TngexpError
 from tngexp.runs.interrupt import Interrupted
 from tngexp.runs.summary import TrainResult, print_summary
@@ -137,7 +137,7 @@ def _check_folder(config: DictConfig) -> None:
     from tngexp.runs.folder import check_folder
 
     resume = config.get("resume")
-    check_folder(Path(str(config.run_dir)), Path(str(resume)).expanduser() if resume else None)
+    check_folder(Path(str(config.run_dir)), expanded(str(resume)) if resume else None)
 
 
 def _record_command(config: DictConfig) -> None:

@@ -27,8 +27,8 @@ def run_via(arguments: argparse.Namespace) -> int:
     """Returns the exit code."""
     targets = [(t, v) for _, t, _ in TARGETS if (v := getattr(arguments, t)) is not None]
     if not targets:
-        named = ", ".join(option for option, _, _ in TARGETS)
-        raise ConfigError(f"--via {arguments.via} needs a target to choose a setting by: {named}")
+        options = ", ".join(option for option, _, _ in TARGETS)
+        raise ConfigError(f"--via {arguments.via} needs a target to choose a setting by: {options}")
     if arguments.effort or arguments.tune:
         raise ConfigError("--effort and --tune are for learned codecs; leave them out with --via")
     network, digest = load_network(arguments.model)
@@ -46,7 +46,8 @@ def run_via(arguments: argparse.Namespace) -> int:
         )
     if line := codec.missing():
         raise ConfigError(f"--via {codec.name}: {line}")
-    inputs, output = settle("compress", arguments, EXTENSIONS, {codec.extension} - EXTENSIONS)
+    named = {codec.extension, ".jpeg"} if codec.extension == ".jpg" else {codec.extension}
+    inputs, output = settle("compress", arguments, EXTENSIONS, named)
     work = plan(inputs, output, codec.extension, EXTENSIONS)
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
@@ -71,6 +72,8 @@ def run_via(arguments: argparse.Namespace) -> int:
 def _srgb(image: Image.Image) -> Pixels:
     """Upright sRGB pixels: a file of the anchors has no place for a profile or an orientation.
 
+    Colours that cannot be converted stay as they are, with a PixelWarning.
+
     Raises:
         ConfigError: for a picture with transparency.
     """
@@ -78,15 +81,13 @@ def _srgb(image: Image.Image) -> Pixels:
     from PIL import Image, ImageOps
 
     from tngexp.pixels import to_picture
-    from tngexp.pixels.colour import apply_profile
+    from tngexp.pixels.colour import Colour, in_srgb
 
     picture = to_picture(image)
     if picture.alpha is not None:
         raise ConfigError("it has transparency, for which these files have no place: flatten it")
     rgb = np.ascontiguousarray(picture.rgb.permute(1, 2, 0).numpy())
-    if picture.icc is not None and not picture.mode.startswith("L"):
-        converted = apply_profile(rgb, picture.icc)
-        rgb = rgb if converted is None else converted
+    rgb = in_srgb(rgb, Colour(picture.icc, picture.cicp))
     if picture.orientation is not None:
         upright = Image.fromarray(rgb)
         upright.getexif()[0x0112] = picture.orientation

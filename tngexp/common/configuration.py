@@ -9,8 +9,12 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from tngexp.common.folders import expanded
+from tngexp.errors import ConfigError
 
 __all__ = ["CONF_DIR", "cache_folder", "full_name", "register_resolvers", "slug", "swept"]
 
@@ -33,8 +37,18 @@ _SURROUNDINGS = (
 
 
 def cache_folder(chosen: str | None = None) -> Path:
-    """Where results are kept that can be had again: as chosen, ``TNGEXP_CACHE``, or the usual."""
-    return Path(chosen or os.environ.get("TNGEXP_CACHE") or "~/.cache/tngexp").expanduser()
+    """Where results are kept that can be had again: as chosen, ``TNGEXP_CACHE``, or the usual.
+
+    Raises:
+        ConfigError: for a chosen folder of a user who is not known.
+    """
+    if chosen := chosen or os.environ.get("TNGEXP_CACHE"):
+        return expanded(chosen)
+    try:
+        return expanded("~/.cache/tngexp")
+    except ConfigError:  # no home: a folder for each user, since nobody else may write there
+        user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+        return Path(tempfile.gettempdir(), f"tngexp-{user}")
 
 
 def slug(text: object, limit: int = 100) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tngexp.common.terminal import reason
+from tngexp.errors import ConfigError
 
-__all__ = ["Found", "search", "shown_path", "special"]
+__all__ = ["Found", "expanded", "search", "shown_path", "special"]
 
 _SPECIAL = {
     stat.S_IFIFO: "a pipe",
@@ -52,6 +53,18 @@ def search(root: Path, extensions: Set[str]) -> Found:
     for entries in (found.files, found.unusable, found.folders):
         entries.sort(key=lambda entry: _path(entry).relative_to(root).as_posix())
     return found
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """``path`` with the home folder in place of ``~``.
+
+    Raises:
+        ConfigError: where that folder is not known, as for a user the system does not list.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: no home folder is known here; give the whole path") from None
 
 
 def special(path: Path) -> str | None:

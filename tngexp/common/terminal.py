@@ -50,7 +50,13 @@ codecs.register_error(_ERRORS, _replaced)
 
 
 def forgiving() -> None:
-    """Have standard output and standard error take any text, whatever their encoding."""
+    """Have standard output and standard error take any text, whatever their encoding.
+
+    A standard error that is closed takes what nobody reads: ``print`` would put it into standard
+    output, and the next file that is opened would take its place for what writes to it directly.
+    """
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 from typing import Any
 
+from tngexp.common.folders import expanded
 from tngexp.datasets.images import FilePhoto, UnreadableImageError
 from tngexp.datasets.module import ImageDataModule, LoaderOptions, Split
 from tngexp.datasets.scan import Scan, check_folder, scan
@@ -44,7 +44,7 @@ class FolderDataModule(ImageDataModule):
     def title(self) -> str:
         """What the photos that :meth:`everything` returns are called together."""
         chosen = self.root if self.val_root is None else self.val_root
-        return Path(str(chosen)).expanduser().resolve().name
+        return expanded(str(chosen)).resolve().name
 
     def everything(self) -> list[FilePhoto]:
         """The photos to measure: all that can be decoded, below ``val_root`` if that is given.

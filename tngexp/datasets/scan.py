@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tngexp.common.folders import Found, search
+from tngexp.common.folders import Found, expanded, search
 from tngexp.datasets.images import (
     EXTENSIONS,
     DataError,
@@ -89,7 +89,7 @@ def check_folder(option: str, root: str | os.PathLike[str] | None) -> Path:
     """The folder an option names. Raises DataError when it is not given or not a folder."""
     if root is None or str(root) == "":
         raise DataError(f"{option} is not set. Fix: {option}=DIR, a folder of images.")
-    path = Path(root).expanduser()
+    path = expanded(root)
     if not path.exists():
         raise DataError(
             f"{option}={root} does not exist (looked in {path.absolute()}). "

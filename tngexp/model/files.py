@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tngexp import zoo
+from tngexp.common.folders import expanded
 from tngexp.types import CheckpointError
 
 __all__ = [
@@ -140,7 +141,7 @@ def locate(name_or_path: str | Path) -> Path:
     The name of a shipped model never stands for what happens to be called so in the current
     folder: a path has a separator or a suffix, as ``./tng-objective``, or is a ``Path``.
     """
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if zoo.is_shipped(str(name_or_path)) and (isinstance(name_or_path, str) or not path.exists()):
         return zoo.path(str(name_or_path))
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from tngexp.common.atomic import replacing
 from tngexp.common.folders import shown_path
 from tngexp.types import ConfigError
 
-__all__ = ["Pair", "Side", "Study", "read_study", "write_study"]
+__all__ = ["Pair", "Side", "Study", "check_key", "read_study", "write_study"]
 
 _FORMAT = "tngexp-study"
 _VERSION = 1
@@ -70,6 +71,36 @@ class Study:
     def catch_id(self, photo: str) -> str:
         """What the page calls a catch trial, in the way of a pair."""
         return hashlib.sha256(json.dumps(["catch", photo]).encode()).hexdigest()[:12]
+
+
+def check_key(path: Path, study: Study) -> None:
+    """Refuse to replace the key of another study, without which its votes cannot be read.
+
+    Args:
+        path: where the key of ``study`` is to lie.
+        study: may still be without pairs; then what else it asks is compared.
+
+    Raises:
+        ConfigError: with the fix.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        there = read_study(path)
+    except ConfigError:
+        what = "is no key that can be read, though perhaps somebody's"
+    else:
+        if there.id == study.id if study.pairs else _asked(there) == _asked(study):
+            return
+        what = "is the key of another study, without which its results cannot be read"
+    raise ConfigError(
+        f"{shown_path(path)} {what}; it is not replaced: name another folder, out=DIR, or remove it"
+    )
+
+
+def _asked(study: Study) -> tuple[Any, ...]:
+    """What two studies of one id have in common, apart from their pairs."""
+    return sorted(study.codecs), study.catches, study.size, study.catch_trials
 
 
 def write_study(study: Study, path: Path) -> None:

@@ -7,7 +7,7 @@ import itertools
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from tngexp.evaluation.photos import pixels_of
 from tngexp.evaluation.progress import image_progress
 from tngexp.evaluation.viewer import choose_photos
 from tngexp.metrics.records import ImageRecord
-from tngexp.people.key import Pair, Side, Study, write_study
+from tngexp.people.key import Pair, Side, Study, check_key, write_study
 from tngexp.people.matching import anchor_near, codec_near
 from tngexp.people.options import connected, plain_options
 from tngexp.report.ballot import Ballot, BallotPair, write_ballot
@@ -85,7 +85,8 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
         config: ``conf/study.yaml``.
 
     Raises:
-        TngexpError: for options, photos or codecs that make no study; the message says the fix.
+        TngexpError: for options, photos or codecs that make no study, and for a folder with the key
+            of another study; the message says the fix.
     """
     plain = _checked_options(config)
     out = Path(plain["out"])
@@ -105,13 +106,10 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
     dataset, photos = photos_to_measure(plain["data"], plain["held_out"])
     cuts = _cut(choose_photos(photos, plain["images"], "images"), plain["size"])
 
-    versions = _code(curves, cuts, plain, out, dataset)
-    pairs, left_out = _pairs(list(curves), cuts, versions, plain["tolerance"])
-    notes += left_out
     height, width = cuts[0].rgb.shape[:2]
     study = Study(
         codecs=tuple(curves),
-        pairs=tuple(pairs),
+        pairs=(),
         catches=tuple(cut.name for cut in cuts) if plain["catches"] else (),
         size=(width, height),
         catch_trials=plain["catches"],
@@ -120,12 +118,18 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
             "dataset": dataset,
             "bpp": plain["bpp"],
             "tolerance": plain["tolerance"],
-            "notes": notes,
             "command": terminal.valid(shlex.join(sys.argv)),
             "tngexp": tngexp.__version__,
         },
     )
     page, key = out / "study.html", out / "study.json"
+    check_key(key, study)
+
+    versions = _code(curves, cuts, plain, out, dataset)
+    pairs, left_out = _pairs(list(curves), cuts, versions, plain["tolerance"])
+    notes += left_out
+    study = replace(study, pairs=tuple(pairs), about={**study.about, "notes": notes})
+    check_key(key, study)
     write_study(study, key)
     write_ballot(page, _ballot(study, cuts, versions, plain["trials"]))
     return StudyMade(study, page, key, _table(study, cuts, versions), notes)

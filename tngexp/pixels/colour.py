@@ -8,6 +8,7 @@ describes these pixels: one of RGB for colour, one of grey for grey. Marks of an
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,13 +19,19 @@ from PIL import Image, ImageCms
 
 from tngexp.pixels.errors import PixelWarning
 
-__all__ = ["Colour", "apply_profile", "colour_of", "is_srgb", "note_cicp"]
+__all__ = ["Colour", "apply_profile", "colour_of", "in_srgb", "is_srgb", "note_cicp"]
 
 CICP = "cicp"
 """Under which ``Image.info`` holds the four bytes of ITU-T H.273: colour primaries, transfer
 characteristics, matrix coefficients, full range."""
 
 _SRGB_CICP = {(primaries, transfer) for primaries in (1, 2) for transfer in (2, 13)}
+_DISPLAY_P3_CICP = (12, 13)
+_DISPLAY_P3 = {  # XYZ of its primaries (SMPTE EG 432-1), adapted to D50 as in sRGB's own profile
+    b"rXYZ": (0.51512, 0.24120, -0.00105),
+    b"gXYZ": (0.29198, 0.69225, 0.04189),
+    b"bXYZ": (0.15710, 0.06657, 0.78407),
+}
 _SRGB_CHROMATICITY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # white, red, green, blue
 _EXIF_IFD, _COLOR_SPACE, _UNCALIBRATED, _INTEROP_IFD = 0x8769, 0xA001, 0xFFFF, 0xA005
 _PRIMARIES = 319  # tag of TIFF
@@ -97,15 +104,59 @@ def is_srgb(icc: bytes) -> bool:
     return moved is not None and int(np.abs(moved.astype(int) - colours).max()) <= 1
 
 
+def in_srgb(rgb: NDArray[np.uint8], colour: Colour) -> NDArray[np.uint8]:
+    """The sRGB levels (H, W, 3) of levels that mean what ``colour`` says.
+
+    Where that cannot be converted, they stay as they are, with a PixelWarning.
+    """
+    cicp, icc = colour.cicp, colour.icc
+    if cicp is not None and (cicp[0], cicp[1]) == _DISPLAY_P3_CICP and cicp[3]:
+        icc = _display_p3()  # a mark goes before a profile
+    if cicp is None and icc is None:
+        return rgb
+    converted = None if icc is None else apply_profile(rgb, icc)
+    if converted is not None:
+        return converted
+    what = "colour profile" if cicp is None else f"colours' mark (CICP {'/'.join(map(str, cicp))})"
+    _warn(
+        f"the {what} cannot be applied and is left out: the image will look different. Fix: "
+        "convert it to sRGB"
+    )
+    return rgb
+
+
 def apply_profile(rgb: NDArray[np.uint8], icc: bytes) -> NDArray[np.uint8] | None:
-    """The sRGB levels (H, W, 3) of levels that an RGB profile describes; None if it does not."""
+    """The sRGB levels (H, W, 3) of levels that a profile describes, one of RGB or, where the three
+    channels are one, of grey; None if it does not.
+    """
+    grey = icc[16:20] == b"GRAY"
     try:
         transform = ImageCms.buildTransform(
-            io.BytesIO(icc), ImageCms.createProfile("sRGB"), "RGB", "RGB"
+            io.BytesIO(icc),
+            ImageCms.createProfile("sRGB"),
+            "L" if grey else "RGB",
+            "RGB",
+            # Its tables are up to ten levels off for grey.
+            flags=ImageCms.Flags.NOOPTIMIZE if grey else ImageCms.Flags.NONE,
         )
-        return np.array(ImageCms.applyTransform(Image.fromarray(rgb), transform))
+        image = Image.fromarray(np.ascontiguousarray(rgb[..., 0]) if grey else rgb)
+        applied = ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+    assert applied is not None  # which is so in place only
+    return np.array(applied.convert("L").convert("RGB") if grey else applied)
+
+
+@lru_cache(maxsize=1)
+def _display_p3() -> bytes:
+    """A profile of Display P3: that of sRGB, whose white and curve it has, with other primaries."""
+    icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = int.from_bytes(icc[128:132], "big")
+    for at in range(132, 132 + 12 * tags, 12):  # of each its name, offset and size
+        if (primary := _DISPLAY_P3.get(bytes(icc[at : at + 4]))) is not None:
+            numbers = int.from_bytes(icc[at + 4 : at + 8], "big") + 8
+            struct.pack_into(">3i", icc, numbers, *(round(65536 * value) for value in primary))
+    return bytes(icc)
 
 
 def _png_cicp(file: Any) -> bytes | None:

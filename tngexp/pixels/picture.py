@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from tngexp.errors import ConfigError
-from tngexp.pixels.colour import Colour, apply_profile, colour_of
+from tngexp.pixels.colour import Colour, colour_of, in_srgb
 from tngexp.pixels.hidden import fill_hidden
 from tngexp.pixels.levels import to_levels
 from tngexp.pixels.modes import Levels, image_levels
@@ -69,8 +69,9 @@ def to_picture(image: Source, exact: bool = False) -> Picture:
     rgb, grey, alpha = levels
     icc = colour.icc
     if icc is not None and len(icc) > _MAX_ICC:
-        applied = None if grey else apply_profile(rgb, icc)
-        rgb, icc = rgb if applied is None else applied, None
+        if colour.cicp is None:  # which travels, and goes before a profile
+            rgb = in_srgb(rgb, colour)
+        icc = None
     if alpha is not None and not exact:
         rgb = fill_hidden(rgb, alpha == 0)
     return Picture(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tngexp.common.atomic import replacing
-from tngexp.common.folders import shown_path
+from tngexp.common.folders import expanded, shown_path
 from tngexp.common.options import as_list
 from tngexp.report.table import Cell, Column, Table
 from tngexp.studies.screen_analysis import Curves, Difference, curves_of, judge
@@ -46,7 +46,7 @@ def screen(config: Mapping[str, Any]) -> Screening:
 
 
 def _screen(config: Mapping[str, Any], notes: list[str]) -> Screening:
-    folders = [Path(name).expanduser() for name in as_list("runs", config["runs"])]
+    folders = [expanded(name) for name in as_list("runs", config["runs"])]
     if not folders:
         raise ConfigError("runs=[] names no sweep; give its folder, runs=multirun/NAME")
     pair, confidence = str(config["pair"]), _confidence(config["confidence"])
@@ -76,7 +76,7 @@ def _screen(config: Mapping[str, Any], notes: list[str]) -> Screening:
         for name, of_variant in variants.runs.items()
     }
     table = _table(variants, finals, differences, pair, confidence)
-    out = Path(config["out"]).expanduser() if config["out"] else folders[0] / "screen"
+    out = expanded(config["out"]) if config["out"] else folders[0] / "screen"
     out.mkdir(parents=True, exist_ok=True)
     plot = out / "screen.png"
     labels = {name: f"{name} (base)" if name == variants.base else name for name in curves}

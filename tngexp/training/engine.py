@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loggers import Logger
 
+from tngexp.common.folders import expanded
 from tngexp.datasets.module import ImageDataModule
 from tngexp.devices.accelerator import resolve_accelerator
 from tngexp.devices.allocator import keep_freed_memory
@@ -384,7 +385,7 @@ def _check_crop(data: Mapping[str, Any], stride: int, loss: RateDistortionLoss) 
 
 def _path(config: Mapping[str, Any], key: str) -> Path | None:
     value = config.get(key)
-    return Path(value).expanduser().absolute() if value else None
+    return expanded(value).absolute() if value else None
 
 
 def _measure(config: Mapping[str, Any]) -> dict[str, Any]:

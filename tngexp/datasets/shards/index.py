@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tngexp.common.atomic import replacing
+from tngexp.common.folders import expanded
 from tngexp.datasets.images import DataError
 from tngexp.datasets.shards.read import join, read_all
 from tngexp.datasets.shards.remote import is_url
@@ -91,7 +92,7 @@ def load_index(root: str | os.PathLike[str] | None) -> tuple[str, ShardIndex]:
             "data.root is not set. Fix: data.root=DIR or URL, where the shards and their "
             f"{INDEX} lie; python -m tngexp.datasets.pack makes them from a folder."
         )
-    text = str(root) if is_url(root) else str(Path(root).expanduser())
+    text = str(root) if is_url(root) else str(expanded(root))
     if not is_url(text):
         folder = Path(text)
         if not folder.is_dir():

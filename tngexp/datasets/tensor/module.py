@@ -10,13 +10,13 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tngexp.common.folders import expanded
 from tngexp.datasets.crops import CropDataset
 from tngexp.datasets.images import DataError, DataWarning
 from tngexp.datasets.module import (
@@ -138,7 +138,7 @@ def _photos(
             f"{option} is not set. Fix: {option}=FILE{SUFFIX}, made from a folder with "
             f"python -m tngexp.datasets.pack FOLDER FILE{SUFFIX}."
         )
-    stored = read_pixels(Path(file).expanduser(), option).photos
+    stored = read_pixels(expanded(file), option).photos
     large = [photo for photo in stored if photo.short_side >= min_side]
     if not large:
         raise DataError(
