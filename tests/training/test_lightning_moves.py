@@ -192,6 +192,26 @@ def test_what_a_run_cannot_honour_says_why(
 
 def test_every_option_of_lightnings_trainer_is_known_or_refused_with_a_reason() -> None:
     import inspect
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["trainer.limit_val_batches=0"], "it would end with nothing"),
+        (["trainer.limit_val_batches=0.0"], "it would end with nothing"),
+        (["trainer.min_steps=3"], "more than trainer.max_steps=2"),
+        (["trainer.limit_train_batches=1"], "training data has no end"),
+        # Lightning knows only when it has the data: half of one photo is none.
+        (["trainer.limit_val_batches=0.5", "data.val_images=1"], "0.5 * 1 < 1"),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused(
+    command: Callable[..., tuple[int, str]], words: list[str], reason: str
+) -> None:
+    code, err = command(*words)
+    assert code == 2
+    assert reason in err
+    assert "Traceback" not in err
+
+
     from dataclasses import fields
 
     from tngexp.schema.renamed import new_name

@@ -272,6 +272,8 @@ def _fit(
     except Exception as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigError(
+    except MisconfigurationException as error:  # what Lightning sees when it has the data
+        raise _refused(error) from error
                 f"torch.compile failed ({str(error).splitlines()[0]}); it needs a C++ compiler. "
                 "Set compile=false, or delete its cache (TORCHINDUCTOR_CACHE_DIR) if a run was "
                 "killed while it compiled."
@@ -319,8 +321,12 @@ def _trainer(
             }
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"Lightning refuses the options of trainer: {reason}") from error
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())
+    return ConfigError(f"Lightning refuses the options of trainer: {reason}")
 
 
 def _has_bar(callbacks: list[pl.Callback]) -> bool:
