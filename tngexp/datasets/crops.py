@@ -6,6 +6,8 @@ requests and a resumed run therefore cannot change what the model sees.
 
 from __future__ import annotations
 
+import errno
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -31,6 +33,7 @@ __all__ = [
 
 _BICUBIC_SUPPORT = 2.0  # source pixels the filter reaches at scale 1
 
+_WAITS = (1.0, 5.0, 25.0)  # seconds before a file that cannot be read is tried again
 
 class MakeSample(Protocol):
     """What a model trains on instead of crops."""
@@ -46,7 +49,9 @@ class CropDataset(Dataset[Any]):
     """An endless, numbered stream of random crops, (3, crop, crop) uint8.
 
     Epoch e = i // n visits the n photos in its own permutation. A photo that cannot be decoded is
-    replaced by the next one that can, the same one in every process.
+    replaced by the next one that can, the same one in every process. One whose file cannot be read,
+    as while a disk is away, is tried again for half a minute and then a DataError: to leave it out
+    would train on fewer photos from there on.
 
     Args:
         photos: at least ``crop`` pixels on the shorter side.
@@ -107,7 +112,7 @@ class CropDataset(Dataset[Any]):
             if photo.name in self.unreadable:
                 continue
             try:
-                image = self.cache.get(photo)
+                image = _read(photo, self.cache.get)
                 if min(image.shape[:2]) < self.crop:
                     raise UnreadableImageError("smaller than its header says")
                 return image
@@ -143,7 +148,7 @@ class CentreCrops(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         photo = self.photos[index]
         try:
-            image = photo.decode()
+            image = _read(photo, lambda photo: photo.decode())
         except UnreadableImageError as error:
             raise DataError(
                 f"validation image {photo.name} can no longer be decoded ({error}). "
@@ -257,3 +262,28 @@ def random_crop(
 def _to_tensor(image: Pixels) -> Tensor:
     """(H, W, 3) to a contiguous (3, H, W) tensor that shares no memory with ``image``."""
     return torch.from_numpy(image.transpose(2, 0, 1).copy(order="C"))
+def _read(photo: Photo, decode: Callable[[Photo], Pixels]) -> Pixels:
+    """What ``decode`` makes of a photo, if need be at a later attempt.
+
+    Raises:
+        UnreadableImageError: for a file that was read and cannot be decoded.
+        DataError: for one that still cannot be read.
+    """
+    waits = iter(_WAITS)
+    while True:
+        try:
+            return decode(photo)
+        except UnreadableImageError as error:
+            cause = error.__cause__
+            # A decoder that is led beyond the start of a file by what stands in it has EINVAL.
+            if not isinstance(cause, OSError) or cause.errno in (None, errno.EINVAL):
+                raise
+            wait = next(waits, None)
+            if wait is None:
+                raise DataError(
+                    f"{getattr(photo, 'path', photo.name)} can no longer be read ({error}). Fix: "
+                    "bring the folder back, and go on from the run's last checkpoint."
+                ) from error
+        time.sleep(wait)
+
+
