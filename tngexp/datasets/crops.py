@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from tngexp.datasets.images import DataError, DataWarning, Photo, Pixels, UnreadableImageError
+from tngexp.types import TngexpError
 
 __all__ = [
     "CentreCrops",
@@ -32,8 +33,8 @@ __all__ = [
 ]
 
 _BICUBIC_SUPPORT = 2.0  # source pixels the filter reaches at scale 1
-
 _WAITS = (1.0, 5.0, 25.0)  # seconds before a file that cannot be read is tried again
+
 
 class MakeSample(Protocol):
     """What a model trains on instead of crops."""
@@ -93,6 +94,16 @@ class CropDataset(Dataset[Any]):
         pixels = random_crop(image, self.crop, rng, self.downscale, self.flip)
         crop = _to_tensor(pixels)
         return crop if self.make is None else self.make(crop, number)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """The samples of a batch; in a worker process an error may stand alone instead, which
+        :class:`~tngexp.datasets.loader.TrainingLoader` raises."""
+        try:
+            return [self[index] for index in indices]
+        except TngexpError as error:
+            if get_worker_info() is None:
+                raise
+            return [error]
 
     def photo_number(self, index: int) -> int:
         """The photo that sample ``index`` is cut from, unless it cannot be decoded."""
@@ -259,9 +270,6 @@ def random_crop(
     return window[:, ::-1] if mirrored else window
 
 
-def _to_tensor(image: Pixels) -> Tensor:
-    """(H, W, 3) to a contiguous (3, H, W) tensor that shares no memory with ``image``."""
-    return torch.from_numpy(image.transpose(2, 0, 1).copy(order="C"))
 def _read(photo: Photo, decode: Callable[[Photo], Pixels]) -> Pixels:
     """What ``decode`` makes of a photo, if need be at a later attempt.
 
@@ -287,3 +295,6 @@ def _read(photo: Photo, decode: Callable[[Photo], Pixels]) -> Pixels:
         time.sleep(wait)
 
 
+def _to_tensor(image: Pixels) -> Tensor:
+    """(H, W, 3) to a contiguous (3, H, W) tensor that shares no memory with ``image``."""
+    return torch.from_numpy(image.transpose(2, 0, 1).copy(order="C"))
