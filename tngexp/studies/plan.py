@@ -115,7 +115,8 @@ def plan(
 
 def finish(plan: Plan, result: TrainResult) -> None:
     """Leave the marker of a run that has ended."""
-    whole = result.steps >= result.max_steps
+    # More time would train on; what a callback has ended, such as EarlyStopping, is over.
+    whole = result.time_limit is None
     marker = _marker(plan.identity, plan.curve, result.steps, result.val_loss, whole)
     _named(marker, plan.job).write(result.run_dir)
 
