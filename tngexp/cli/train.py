@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise  # a launcher that runs jobs in processes of its own carries it home
             failures.append(f"{config.name}: {tell_error(error, 'train')}")
             return float("nan")
-        print_summary(result, str(config.name))
+        print_summary(result, str(config.name), of_sweep=sweep)
         if comparisons:
             from tngexp.evaluation.compare import show
 
@@ -149,7 +149,7 @@ def _check_folder(config: DictConfig) -> None:
 def _record_command(config: DictConfig) -> None:
     """Leave what Hydra itself would have left before a run could say whether its folder is free."""
     context = HydraConfig.get()
-    folder = Path(context.runtime.output_dir) / ".hydra"
+    folder = Path(str(config.run_dir)) / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml")
     OmegaConf.save(context.overrides.task, folder / "overrides.yaml")
