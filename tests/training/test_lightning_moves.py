@@ -192,8 +192,6 @@ def test_what_a_run_cannot_honour_says_why(
     assert f"trainer.{key} cannot be set: " in err
 
 
-def test_every_option_of_lightnings_trainer_is_known_or_refused_with_a_reason() -> None:
-    import inspect
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -214,6 +212,8 @@ def test_limits_that_leave_nothing_are_refused(
     assert "Traceback" not in err
 
 
+def test_every_option_of_lightnings_trainer_is_known_or_refused_with_a_reason() -> None:
+    import inspect
     from dataclasses import fields
 
     from tngexp.schema.renamed import new_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -44,7 +45,7 @@ from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.critic_arguments import critic_arguments
 from tngexp.training.hybrid import LitHybrid
-from tngexp.training.loss import make_loss
+from tngexp.training.loss import check_features, features_content, make_loss
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
@@ -159,12 +160,15 @@ def _train(
         trained = sum(p.requires_grad for m in (codec, loss) for p in m.parameters())
         check_resumable(resume, codec, architecture, settings, parts, make, trained)
         check_critic(resume, further.get("critic"), further.get("critic_optimizer"))
-        before = Before.of(read_checkpoint(resume))
+        content = read_checkpoint(resume)
+        check_features(resume, content["tngexp"], config["loss"])
+        before = Before.of(content)
         check_start(resume, before, config)
         config = {**config, "init_from": before.init_from}
     data: LightningDataModule = instantiate(config["data"], "data", LightningDataModule)
     data.setup("fit")  # bad data is reported before anything is written
     kind.prepare(config, data)
+    features = features_content(config["loss"])
     lit = kind(
         codec,  # type: ignore[arg-type]  # which kind.make made
         loss,
@@ -174,14 +178,18 @@ def _train(
         seed=config["seed"],
         anneal_until=config["anneal_until"],
         channels_last=config["channels_last"],
-        checkpoint_info={"codec": architecture, "config": dict(config)},
+        checkpoint_info={
+            "codec": architecture,
+            "config": dict(config),
+            **({} if features is None else {"features": features}),
+        },
         **further,
     )
     if config["channels_last"]:
         codec.to(memory_format=torch.channels_last)
     if config["compile"]:
         compile_or_warn(codec, torch.device(accelerator))
-    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
+    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config, data, features))
     throughput = Throughput()
     budget = Budget(settings.seconds, before.seconds)
     callbacks = [budget, *_callbacks(config["callbacks"])]
@@ -264,6 +272,8 @@ def _fit(
         # Lightning's answer to a KeyboardInterrupt, here a second Ctrl-C.
         saved = checkpoints.last_path if checkpoints.last_path.exists() else None
         raise Interrupted(trainer.global_step, saved, signal.SIGINT) from None
+    except MisconfigurationException as error:  # what Lightning sees when it has the data
+        raise _refused(error) from error
     except torch.OutOfMemoryError as error:
         raise ConfigError(
             "the accelerator is out of memory; lower data.batch_size "
@@ -272,8 +282,6 @@ def _fit(
     except Exception as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise ConfigError(
-    except MisconfigurationException as error:  # what Lightning sees when it has the data
-        raise _refused(error) from error
                 f"torch.compile failed ({str(error).splitlines()[0]}); it needs a C++ compiler. "
                 "Set compile=false, or delete its cache (TORCHINDUCTOR_CACHE_DIR) if a run was "
                 "killed while it compiled."
@@ -393,9 +401,21 @@ def _path(config: Mapping[str, Any], key: str) -> Path | None:
     return Path(value).expanduser().absolute() if value else None
 
 
-def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a validation loss depends on besides the codec."""
-    data = config["data"]
-    photos = {key: data.get(key) for key in _VALIDATED_BY}
-    photos |= {key: data[key] for key in _FILES if key in data}
-    return {"loss": dict(config["loss"]), "photos": photos}
+def _measure(
+    config: Mapping[str, Any],
+    data: LightningDataModule | None = None,
+    features: str | None = None,
+) -> dict[str, Any]:
+    """What a validation loss depends on besides the codec."""
+    options = config["data"]
+    photos = {key: options.get(key) for key in _VALIDATED_BY}
+    photos |= {key: options[key] for key in _FILES if key in options}
+    loss = dict(config["loss"])
+    if features is not None:
+        loss["features"] = features  # a name may come to stand for another codec
+    measure = {"loss": loss, "photos": photos}
+    if isinstance(data, ImageDataModule):  # which of the photos are held out depends on more
+        names = "\n".join(photo.name for photo in data.photos.val)
+        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape"))
+        measure["held_out"] = digest.hexdigest()
+    return measure

@@ -32,7 +32,7 @@ _NEEDED = ("global_step", "loops", "callbacks", "lr_schedulers")
 
 
 class ResumeWarning(UserWarning):
-    """A damaged checkpoint for which the one before it stands in."""
+    """A damaged checkpoint for which the one before it stands in, or one that tells too little."""
 
 
 def readable(path: Path) -> Path:
