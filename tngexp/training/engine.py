@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -46,6 +45,7 @@ from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.critic_arguments import critic_arguments
 from tngexp.training.hybrid import LitHybrid
 from tngexp.training.loss import check_features, features_content, make_loss
+from tngexp.training.measure import measure_of
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
@@ -61,9 +61,6 @@ Finished = Callable[[TrainResult, Logger | None], None]
 
 Tell = Callable[[str], None]
 """What is to happen with a line about the run."""
-
-_VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
-_FILES = ("file", "val_file")  # of data=tensor alone: earlier checkpoints know nothing of them
 
 
 def _kind(config: Mapping[str, Any]) -> type[LitCodec] | type[LitHybrid]:
@@ -189,7 +186,7 @@ def _train(
         codec.to(memory_format=torch.channels_last)
     if config["compile"]:
         compile_or_warn(codec, torch.device(accelerator))
-    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config, data, features))
+    checkpoints = Checkpoints(run_dir / "checkpoints", stop, measure_of(config, data, features))
     throughput = Throughput()
     budget = Budget(settings.seconds, before.seconds)
     callbacks = [budget, *_callbacks(config["callbacks"])]
@@ -399,23 +396,3 @@ def _check_crop(data: Mapping[str, Any], stride: int, loss: RateDistortionLoss) 
 def _path(config: Mapping[str, Any], key: str) -> Path | None:
     value = config.get(key)
     return Path(value).expanduser().absolute() if value else None
-
-
-def _measure(
-    config: Mapping[str, Any],
-    data: LightningDataModule | None = None,
-    features: str | None = None,
-) -> dict[str, Any]:
-    """What a validation loss depends on besides the codec."""
-    options = config["data"]
-    photos = {key: options.get(key) for key in _VALIDATED_BY}
-    photos |= {key: options[key] for key in _FILES if key in options}
-    loss = dict(config["loss"])
-    if features is not None:
-        loss["features"] = features  # a name may come to stand for another codec
-    measure = {"loss": loss, "photos": photos}
-    if isinstance(data, ImageDataModule):  # which of the photos are held out depends on more
-        names = "\n".join(photo.name for photo in data.photos.val)
-        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape"))
-        measure["held_out"] = digest.hexdigest()
-    return measure
