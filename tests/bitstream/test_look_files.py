@@ -116,6 +116,8 @@ def test_a_look_belongs_to_one_generation(tmp_path: Path) -> None:
     trained = tmp_path / "run.safetensors"
     tngexp.io.save(load(old), trained)
     look = save_look(trained, tmp_path / "a.safetensors", of=old).path
+    with pytest.raises(CheckpointError, match=rf"no look for tng-objective, .*: --of {old}$"):
+        save_look(trained, tmp_path / "b.safetensors", of="tng-objective")
     assert load(old, look=look).look() is not None
     ids = {name: zoo.codec(name).fingerprint for name in (old, "tng-objective")}
     expected = f"a look for model {ids[old]} ({old}), and this is model {ids['tng-objective']} "

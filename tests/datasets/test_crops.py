@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from tngexp.datasets.crops import CentreCrops, CropDataset, DecodedCache, random
 from tngexp.datasets.images import DataError, DataWarning, UnreadableImageError
 from tngexp.datasets.sampler import EndlessBatches
 from tngexp.datasets.scan import scan
+from tngexp.pixels import decoding
 
 Writer = Callable[..., Path]
 
@@ -157,6 +160,38 @@ def test_an_undecodable_photo_is_replaced_by_the_next_one():
     assert dataset.unreadable == {"p2": "damaged"}
     healthy = CropDataset(_photos(5), 16)
     assert values == [{12: 13}.get(v, v) for v in (int(healthy[i].max()) for i in range(15))]
+
+
+class _Away:
+    """A photo whose disk is away for the next ``failures`` attempts to read it."""
+
+    def __init__(self, photo: _Photo, failures: int, number: int = errno.EIO) -> None:
+        self.name, self.short_side = photo.name, photo.short_side
+        self.path = Path("disk", photo.name)
+        self.photo, self.failures, self.number = photo, failures, number
+
+    def decode(self) -> np.ndarray:
+        with decoding():
+            self.failures -= 1
+            if self.failures >= 0:
+                raise OSError(self.number, os.strerror(self.number))
+            return self.photo.decode()
+
+
+def test_a_photo_that_cannot_be_read_for_a_while_is_not_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tngexp.datasets.crops._WAITS", (0.0, 0.0))
+    photos = _photos(5)
+    dataset = CropDataset([*photos[:2], _Away(photos[2], 2), *photos[3:]], 16)
+    healthy = CropDataset(photos, 16)
+    assert all(torch.equal(dataset[i], healthy[i]) for i in range(15))
+    assert dataset.unreadable == {}
+    for made in (CropDataset, CentreCrops):
+        with pytest.raises(DataError, match=r"disk/p0 can no longer be read .*last checkpoint"):
+            made([_Away(photos[0], 3)], 16)[0]
+    # What a damaged file makes of a decoder is no outage.
+    damaged = CropDataset([_Away(photos[0], 99, errno.EINVAL), *photos[1:]], 16)
+    with pytest.warns(DataWarning, match="p0 cannot be decoded"):
+        _ = [damaged[i] for i in range(5)]
 
 
 def test_no_decodable_photo_is_an_error():

@@ -146,6 +146,18 @@ def test_position_follows_the_trainer(write_photos: Writer):
     assert batch == [first + 1, first + 4, first + 7, first + 10]
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot be decoded")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_is_one_line_also_from_a_loader_process(write_photos: Writer, workers: int):
+    module = FolderDataModule(write_photos(4), crop=16, batch_size=2, num_workers=workers)
+    for photo in module.photos.train:
+        photo.path.write_bytes(b"damaged")  # type: ignore[attr-defined]
+    with pytest.raises(DataError) as caught:
+        next(iter(module.train_dataloader()))
+    assert str(caught.value).startswith("none of the 2 training photos can be decoded (")
+    assert "Traceback" not in str(caught.value)
+
+
 def _names(photos: Any) -> set[str]:
     return {photo.name for photo in photos}
 

@@ -26,6 +26,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         steps: tuple[int, ...] = (2, 4),
         photos: str = "p",
         val_photos: str = "v",
+        features: str | None = None,
         lmbda: float = 0.01,
         complete: bool = True,
         name: str | None = None,
@@ -35,7 +36,12 @@ def make_run(tmp_path: Path) -> MakeRun:
             "loss": {"_target_": "MSE", "lmbda": lmbda},
             "rate": {"_target_": "Fixed"},
             "data": {"root": "PHOTOS", "val_crop": 64},
-            "contents": {"train_photos": photos, "val_photos": val_photos, "weights": None},
+            "contents": {
+                "train_photos": photos,
+                "val_photos": val_photos,
+                "weights": None,
+                "features": features,
+            },
         }
         words = [f"seed={seed}", *overrides, "experiment=screen"]
         folder = tmp_path / "sweep" / (name or ",".join(words[:-1]))

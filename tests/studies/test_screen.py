@@ -148,6 +148,7 @@ def test_without_a_pair_there_is_nothing_to_say(make_run: MakeRun, screen: Scree
         ({"steps": (4, 8)}, "different numbers of steps: 4 (sweep/seed=0,quantizer=mixed), 8 (swe"),
         ({"photos": "q"}, "have trained on other photos than each other"),
         ({"val_photos": "w"}, "measure differently (validation photos: v there, w now)"),
+        ({"features": "f"}, "differently (codec of loss.features: None there, f now)"),
         ({"lmbda": 0.02}, "measure differently (loss.lmbda: 0.01 there, 0.02 now)"),
         ({"loss": None}, "has no validation loss at its end"),
         ({"job": None}, "has been trained by an earlier version"),

@@ -112,6 +112,18 @@ def test_validations_use_up_the_time_as_well(run: Run, seen: Seen) -> None:
     assert found.annealed == pytest.approx([0, 1.5 / 5.4, 3 / 5.4, 4.5 / 5.4])
 
 
+@pytest.mark.parametrize("minutes", [2.6, 2.4], ids=["by a step", "by a validation"])
+def test_the_last_validation_of_a_run_that_time_ends_has_pictures(run: Run, minutes: float) -> None:
+    # Half a minute of two photos follows each step of a minute.
+    result = run(
+        *OPTIONS, "callbacks.reconstructions.every=9", "trainer.val_check_interval=1",
+        "trainer.max_steps=1000", f"trainer.max_time={{minutes:{minutes}}}",
+    )  # fmt: skip
+    shown = {path.name.partition("-")[0] for path in (result.run_dir / "images").iterdir()}
+    assert shown == {"step000001", f"step{result.steps:06d}"}
+    assert result.steps == 2
+
+
 def test_a_run_in_three_calls_follows_the_schedules_of_an_undisturbed_one(
     run: Run, seen: Seen, clock: list[float]
 ) -> None:
@@ -163,6 +175,8 @@ def test_a_run_that_has_used_its_time_says_how_to_train_on(run: Run) -> None:
     text = console.export_text()
     assert "trainer.max_time={minutes:3} at step 3 of 6" in text.replace("\n", " ")
     assert f"resume={part.last} trainer.max_time={{minutes:6}}" in text
+    print_summary(part, "name", console, of_sweep=True)  # which resume=… does not continue
+    assert "train on with" not in console.export_text()
 
     words = ["trainer.max_steps=6", f"resume={part.last}"]
     with pytest.raises(

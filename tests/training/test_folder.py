@@ -44,6 +44,12 @@ def test_the_same_folder_again_is_refused(command: Command, tmp_path: Path, opti
     assert command(*words, resume, "trainer.max_steps=3")[0] == 0
 
 
+def test_the_command_is_recorded_where_the_run_is(command: Command, tmp_path: Path) -> None:
+    assert command("run_dir=here", "seed=3")[0] == 0
+    assert "- seed=3" in (tmp_path / "here" / ".hydra" / "overrides.yaml").read_text()
+    assert len(list(tmp_path.rglob(".hydra"))) == 1
+
+
 def test_a_run_that_continues_another_one_respects_the_folder(run: Run) -> None:
     first, other = run(name="first"), run(name="other")
     before = contents(other.run_dir)

@@ -19,7 +19,9 @@ import tngexp
 from tngexp.schema.compose import configuration
 from tngexp.schema.instantiate import instantiate
 from tngexp.training.module import LitCodec
+from tngexp.training.optimizer import advance
 from tngexp.training.train import TrainResult
+from tngexp.types import ConfigError
 
 Run = Callable[..., TrainResult]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_lightning.py"
@@ -190,6 +192,26 @@ def test_what_a_run_cannot_honour_says_why(
     assert f"trainer.{key} cannot be set: " in err
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["trainer.limit_val_batches=0"], "it would end with nothing"),
+        (["trainer.limit_val_batches=0.0"], "it would end with nothing"),
+        (["trainer.min_steps=3"], "more than trainer.max_steps=2"),
+        (["trainer.limit_train_batches=1"], "training data has no end"),
+        # Lightning knows only when it has the data: half of one photo is none.
+        (["trainer.limit_val_batches=0.5", "data.val_images=1"], "0.5 * 1 < 1"),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused(
+    command: Callable[..., tuple[int, str]], words: list[str], reason: str
+) -> None:
+    code, err = command(*words)
+    assert code == 2
+    assert reason in err
+    assert "Traceback" not in err
+
+
 def test_every_option_of_lightnings_trainer_is_known_or_refused_with_a_reason() -> None:
     import inspect
     from dataclasses import fields
@@ -228,6 +250,47 @@ def test_a_scheduler_of_torchs_own(run: Run) -> None:
     first = run("scheduler=cosine", "scheduler.T_max=4", "trainer.max_steps=2", name="first")
     rest = run(*words, f"resume={first.last}", name="rest")
     assert rates_of(rest) == pytest.approx(rates[2:], rel=1e-4)
+
+
+@pytest.mark.parametrize("before", ["cosine", "warmup_decay"])
+def test_options_of_the_scheduler_act_when_a_run_goes_on(run: Run, before: str) -> None:
+    first = run(f"scheduler={before}", "trainer.max_steps=2", name="first")
+    words = ["scheduler=cosine", "trainer.max_steps=4", "optimizer.lr=1e-4", "logger=csv"]
+    rest = run(*words, f"resume={first.last}", name="rest")
+    # As a cosine of four steps has it at the third: neither the end of one of two, nor its start.
+    assert rates_of(rest) == pytest.approx([1e-4 * c for c in (0.5, 0.146447)], rel=1e-4)
+
+
+def test_a_plateau_goes_on_with_what_the_validations_have_told() -> None:
+    def configured(lr: float, **options: Any) -> dict[str, Any]:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+        optimizer.param_groups[0]["initial_lr"] = lr
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler}}
+
+    first = configured(1.0, patience=1, factor=0.5)
+    for value in (3.0, 2.0, 2.5, 2.5, 2.5):
+        first["lr_scheduler"]["scheduler"].step(value)
+    checkpoint = {
+        "global_step": 5,
+        "lr_schedulers": [first["lr_scheduler"]["scheduler"].state_dict()],
+        "optimizer_states": [first["optimizer"].state_dict()],
+    }
+    second = configured(0.1, patience=7, factor=0.2)
+    (state,) = advance(second, checkpoint)
+    assert (state["best"], state["num_bad_epochs"]) == (2.0, 1)
+    assert (state["patience"], state["factor"]) == (7, 0.2)
+    assert second["optimizer"].param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+def test_a_scheduler_that_ends_before_the_run_goes_on_says_so(run: Run) -> None:
+    one_cycle = "torch.optim.lr_scheduler.OneCycleLR"
+    words = ["scheduler=cosine", f"scheduler._target_={one_cycle}", "~scheduler.T_max"]
+    words += ["+scheduler.max_lr=1e-3"]
+    first = run(*words, "+scheduler.total_steps=4", "trainer.max_steps=3", name="first")
+    words += ["+scheduler.total_steps=2", "trainer.max_steps=4", f"resume={first.last}"]
+    with pytest.raises(ConfigError, match="OneCycleLR does not reach step 3"):
+        run(*words, name="rest")
 
 
 def rates_of(result: TrainResult) -> list[float]:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 
+from tngexp import zoo
+from tngexp.studies.contents import CONTENTS, contents_of
+from tngexp.studies.identity import other_contents
+from tngexp.training.loss import check_features, features_content
 from tngexp.training.module import LitCodec
+from tngexp.training.resume import ResumeWarning
 from tngexp.training.train import TrainResult
+from tngexp.types import CheckpointError
 
 CHEAP = ["loss=perceptual", "loss.weights.msssim=0", "logger=csv"]  # 64 pixels have no MS-SSIM
 
@@ -46,6 +54,42 @@ def test_a_codec_trains_on_it_and_looks_through_another(run: Callable[..., Train
         name="second",
     )
     assert longer.steps == 3
+
+    first.best.write_bytes(longer.best.read_bytes())  # another codec under the same path
+    with pytest.raises(CheckpointError, match=r"has changed since: put the earlier back, or"):
+        run(
+            *CHEAP,
+            f"loss.features=codec:{first.best}",
+            f"resume={longer.last}",
+            "trainer.max_steps=4",
+            name="second",
+        )
+
+
+def test_going_on_with_another_generation_is_refused() -> None:
+    loss = {"features": "codec:tng-objective"}
+    config = {"config": {"loss": loss}}
+    newest, old = (zoo.codec(name).sha256 for name in zoo.generations("tng-objective"))
+    assert features_content(loss) == newest
+    check_features(Path("a.ckpt"), {**config, "features": newest}, loss)
+    fix = r"looked through tng-objective-1: set loss\.features=codec:tng-objective-1, or"
+    with pytest.raises(CheckpointError, match=fix):
+        check_features(Path("a.ckpt"), {**config, "features": old}, loss)
+    with pytest.warns(ResumeWarning, match=r"which generation of tng-objective .*objective-1"):
+        check_features(Path("a.ckpt"), config, loss)  # of an earlier version
+    for other in ({"features": "codec:tng-objective-1"}, {"features": "haar"}, {}):
+        check_features(Path("a.ckpt"), {**config, "features": newest}, other)
+    assert other_contents({CONTENTS: {"features": old}}, {CONTENTS: {"features": newest}}) == [
+        "the codec of loss.features"
+    ]
+
+
+def test_a_sweep_records_the_codec_that_its_loss_looks_through(
+    configure: Callable[..., DictConfig],
+) -> None:
+    chosen = configure("loss=perceptual", "loss.features=codec:tng-objective")
+    config: Any = OmegaConf.to_container(chosen, resolve=True)
+    assert contents_of(config)["features"] == zoo.codec("tng-objective").sha256
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from tngexp.datasets.folder import FolderDataModule
 from tngexp.io import CheckpointError
 from tngexp.runs.interrupt import Interrupted, StopRequest
-from tngexp.training.engine import _measure
+from tngexp.training.callbacks.checkpoints import Checkpoints
+from tngexp.training.measure import measure_of
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer
 from tngexp.training.resume import ResumeWarning, _check_optimizer
@@ -129,14 +132,27 @@ def test_another_loss_makes_a_run_look_for_its_best_anew(run: Callable[..., Trai
 
 
 def test_the_files_of_a_tensor_decide_over_its_figures_as_folders_do() -> None:
-    folder = _measure({"loss": {}, "data": {"_target_": "a", "root": "b", "val_root": None}})
+    folder = measure_of({"loss": {}, "data": {"_target_": "a", "root": "b", "val_root": None}})
     # As earlier versions have it in their checkpoints, which go on to compare.
     assert folder["photos"].keys() == {
         *("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
     }
-    tensor = [_measure({"loss": {}, "data": {"file": f, "val_file": "v"}}) for f in ("a", "b")]
+    tensor = [measure_of({"loss": {}, "data": {"file": f, "val_file": "v"}}) for f in ("a", "b")]
     assert tensor[0] != tensor[1]
     assert tensor[0]["photos"]["val_file"] == "v"
+
+
+def test_the_photos_that_are_held_out_decide_over_the_best(photos: Path, tmp_path: Path) -> None:
+    config: dict[str, Any] = {"loss": {}, "data": {}}
+    splits = (FolderDataModule(photos, crop=64, val_images=count) for count in (1, 2))
+    one, two = (measure_of(config, split) for split in splits)
+    (tmp_path / "best.ckpt").touch()
+    earlier = {key: value for key, value in one.items() if key != "held_out"}
+    for before, best in ((one, 1.0), (two, math.inf), (earlier, 1.0)):
+        checkpoints = Checkpoints(tmp_path, StopRequest(), one)
+        state = {"best": 1.0, "best_step": 1, "best_metrics": {}, "measure": before}
+        checkpoints.load_state_dict(state)
+        assert checkpoints.best == best
 
 
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(

@@ -81,6 +81,16 @@ def test_a_failed_job_leaves_the_others_and_the_report(
     assert compared == [({"hyperprior-mse": [str(best)]}, str(folder / "report"))]
 
 
+def test_one_folder_for_all_runs_is_refused_before_any_is_trained(
+    sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    code, _, err = sweep("-m", "loss.lmbda=0.01,0.02", "run_dir=mine")
+    assert code == 2
+    assert "name the sweep's folder with hydra.sweep.dir=mine" in err
+    assert trained == []
+    assert not (tmp_path / "mine").exists()
+
+
 def test_a_run_that_another_process_trains_is_left_to_it(
     sweep: Command, tmp_path: Path, trained: list[dict[str, Any]]
 ) -> None:

@@ -134,6 +134,44 @@ def test_a_run_ended_by_its_time_limit_goes_on(
     assert len(trained) == 2
 
 
+def test_a_list_of_ones_own_grows(
+    sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    words = ["-m", "hydra.sweep.dir=here", "trainer.max_steps=1"]
+    assert sweep(*words, "loss.lmbda=0.02", "seed=0,1")[0] == 0
+    # A smaller value of another option: what was number 0 is number 1, by another name.
+    code, out, err = sweep(*words, "loss.lmbda=0.01,0.02", "seed=0")
+    assert code == 0, err
+    assert "here/0_seed=0: finished before, skipped" in out
+    assert len(trained) == 3
+    markers = sorted(path.parent.name for path in (tmp_path / "here").rglob(MARKER))
+    assert markers == ["0_loss.lmbda=0.01", "0_seed=0", "1_seed=1"]
+
+
+def test_a_run_ended_by_a_callback_is_finished(
+    sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    stopping = "lightning.pytorch.callbacks.EarlyStopping"
+    words = ["-m", "loss.lmbda=0.01", "trainer.max_steps=9", "trainer.val_check_interval=1"]
+    words += ["hydra.sweep.dir=here", f"+callbacks.stop={{_target_:{stopping},monitor:val/loss,"
+              "patience:1,min_delta:1e9}"]  # fmt: skip
+    code, _, err = sweep(*words)
+    assert code == 0, err
+    (marker,) = (tmp_path / "here").rglob(MARKER)
+    ended = json.loads(marker.read_text())
+    assert ended["complete"]
+    assert ended["steps"] < 9
+    code, out, err = sweep(*words)
+    assert (code, len(trained)) == (0, 1), err
+    assert "finished before, skipped" in out
+
+
+def test_a_trial_leaves_no_finished_run(sweep: Command, tmp_path: Path) -> None:
+    words = ["-m", "loss.lmbda=0.01", "hydra.sweep.dir=here", "trainer.max_steps=1"]
+    assert sweep(*words, "trainer.fast_dev_run=true")[0] == 0
+    assert not list((tmp_path / "here").rglob(MARKER))
+
+
 def test_another_configuration_is_refused(
     sweep: Command, trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:

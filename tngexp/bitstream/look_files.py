@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import tngexp
+from tngexp import zoo
 from tngexp.bitstream import ImageCodec
 from tngexp.bitstream.codec_files import load
 from tngexp.bitstream.looks import FORMAT, NOISE, SYNTHESIS
@@ -85,15 +86,16 @@ def save_look(
 
 def _weights(run: ImageCodec, base: ImageCodec, source: Path, of: str | Path) -> dict[str, Tensor]:
     """What ``run`` has of its own, in half precision, where all else is as in ``base``."""
-    state, before = run.model.state_dict(), base.model.state_dict()
-    changed = [
-        name
-        for name in sorted(state.keys() | before.keys())
-        if not name.startswith(tuple(_OWN))
-        and not (name in state and name in before and torch.equal(state[name], before[name]))
-    ]
+    state = run.model.state_dict()
+    changed = _changed(run, base)
     if changed:
         parts = ", ".join(dict.fromkeys(_part(name) for name in changed))
+        for earlier in zoo.generations(str(of))[1:]:
+            if not _changed(run, load(earlier)):
+                raise CheckpointError(
+                    f"{source}: no look for {of}, whose files it does not read, but for "
+                    f"{earlier}, which had that name when it was trained: --of {earlier}"
+                )
         raise CheckpointError(
             f"{source}: no look for {of}, whose files it does not read, since the two differ in "
             f"{parts}. Train with init_from={of} and freeze=[transform.analysis,prior,rate], or "
@@ -117,6 +119,17 @@ def _weights(run: ImageCodec, base: ImageCodec, source: Path, of: str | Path) ->
                     raise ConfigError(f"{source}: {name} leaves the range of half precision")
                 weights[prefix + name.removeprefix(own)] = half.detach().contiguous()
     return weights
+
+
+def _changed(run: ImageCodec, base: ImageCodec) -> list[str]:
+    """Names of the tensors that differ and are not a look's own."""
+    state, before = run.model.state_dict(), base.model.state_dict()
+    return [
+        name
+        for name in sorted(state.keys() | before.keys())
+        if not name.startswith(tuple(_OWN))
+        and not (name in state and name in before and torch.equal(state[name], before[name]))
+    ]
 
 
 def _part(name: str) -> str:

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from tngexp.cli.hydra_program import EXPECTED, run_jobs, tell_error
 from tngexp.common.configuration import slug
 from tngexp.common.folders import expanded, shown_path
-from tngexp.errors import TngexpError
+from tngexp.errors import ConfigError, TngexpError
 from tngexp.runs.interrupt import Interrupted
 from tngexp.runs.summary import TrainResult, print_summary
 from tngexp.studies.sweep import (
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise  # a launcher that runs jobs in processes of its own carries it home
             failures.append(f"{config.name}: {tell_error(error, 'train')}")
             return float("nan")
-        print_summary(result, str(config.name))
+        print_summary(result, str(config.name), of_sweep=sweep)
         if comparisons:
             from tngexp.evaluation.compare import show
 
@@ -119,6 +119,11 @@ def _sweep_job(config: DictConfig) -> TrainResult | float:
     """Train, or continue, or only tell the validation loss of a run that is finished."""
     from tngexp.studies.plan import finish
 
+    if str(config.run_dir) != HydraConfig.get().runtime.output_dir:
+        raise ConfigError(
+            f"run_dir={config.run_dir} is one folder, and each run of a sweep has its own; leave "
+            f"it out, and name the sweep's folder with hydra.sweep.dir={config.run_dir}."
+        )
     plan = plan_job(config)
     where = shown_path(Path(plan.config["run_dir"]))
     if plan.done is not None:
@@ -128,7 +133,8 @@ def _sweep_job(config: DictConfig) -> TrainResult | float:
     if plan.config["resume"]:
         print(f"{where}: goes on from its last checkpoint")
     result = train(plan.config, tell=print)
-    finish(plan, result)
+    if not plan.config["trainer"]["fast_dev_run"]:  # which leaves nothing that could be kept
+        finish(plan, result)
     return result
 
 
@@ -143,7 +149,7 @@ def _check_folder(config: DictConfig) -> None:
 def _record_command(config: DictConfig) -> None:
     """Leave what Hydra itself would have left before a run could say whether its folder is free."""
     context = HydraConfig.get()
-    folder = Path(context.runtime.output_dir) / ".hydra"
+    folder = Path(str(config.run_dir)) / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml")
     OmegaConf.save(context.overrides.task, folder / "overrides.yaml")

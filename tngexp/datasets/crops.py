@@ -6,8 +6,10 @@ requests and a resumed run therefore cannot change what the model sees.
 
 from __future__ import annotations
 
+import errno
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from tngexp.datasets.images import DataError, DataWarning, Photo, Pixels, UnreadableImageError
+from tngexp.types import TngexpError
 
 __all__ = [
     "CentreCrops",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 _BICUBIC_SUPPORT = 2.0  # source pixels the filter reaches at scale 1
+_WAITS = (1.0, 5.0, 25.0)  # seconds before a file that cannot be read is tried again
 
 
 class MakeSample(Protocol):
@@ -46,7 +50,9 @@ class CropDataset(Dataset[Any]):
     """An endless, numbered stream of random crops, (3, crop, crop) uint8.
 
     Epoch e = i // n visits the n photos in its own permutation. A photo that cannot be decoded is
-    replaced by the next one that can, the same one in every process.
+    replaced by the next one that can, the same one in every process. One whose file cannot be read,
+    as while a disk is away, is tried again for half a minute and then a DataError: to leave it out
+    would train on fewer photos from there on.
 
     Args:
         photos: at least ``crop`` pixels on the shorter side.
@@ -89,6 +95,16 @@ class CropDataset(Dataset[Any]):
         crop = _to_tensor(pixels)
         return crop if self.make is None else self.make(crop, number)
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """The samples of a batch; in a worker process an error may stand alone instead, which
+        :class:`~tngexp.datasets.loader.TrainingLoader` raises."""
+        try:
+            return [self[index] for index in indices]
+        except TngexpError as error:
+            if get_worker_info() is None:
+                raise
+            return [error]
+
     def photo_number(self, index: int) -> int:
         """The photo that sample ``index`` is cut from, unless it cannot be decoded."""
         epoch, position = divmod(index, len(self.photos))
@@ -107,7 +123,7 @@ class CropDataset(Dataset[Any]):
             if photo.name in self.unreadable:
                 continue
             try:
-                image = self.cache.get(photo)
+                image = _read(photo, self.cache.get)
                 if min(image.shape[:2]) < self.crop:
                     raise UnreadableImageError("smaller than its header says")
                 return image
@@ -143,7 +159,7 @@ class CentreCrops(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         photo = self.photos[index]
         try:
-            image = photo.decode()
+            image = _read(photo, lambda photo: photo.decode())
         except UnreadableImageError as error:
             raise DataError(
                 f"validation image {photo.name} can no longer be decoded ({error}). "
@@ -252,6 +268,31 @@ def random_crop(
         )
         window = np.asarray(patch.resize((crop, crop), Image.Resampling.BICUBIC, box=box))
     return window[:, ::-1] if mirrored else window
+
+
+def _read(photo: Photo, decode: Callable[[Photo], Pixels]) -> Pixels:
+    """What ``decode`` makes of a photo, if need be at a later attempt.
+
+    Raises:
+        UnreadableImageError: for a file that was read and cannot be decoded.
+        DataError: for one that still cannot be read.
+    """
+    waits = iter(_WAITS)
+    while True:
+        try:
+            return decode(photo)
+        except UnreadableImageError as error:
+            cause = error.__cause__
+            # A decoder that is led beyond the start of a file by what stands in it has EINVAL.
+            if not isinstance(cause, OSError) or cause.errno in (None, errno.EINVAL):
+                raise
+            wait = next(waits, None)
+            if wait is None:
+                raise DataError(
+                    f"{getattr(photo, 'path', photo.name)} can no longer be read ({error}). Fix: "
+                    "bring the folder back, and go on from the run's last checkpoint."
+                ) from error
+        time.sleep(wait)
 
 
 def _to_tensor(image: Pixels) -> Tensor:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from tngexp.datasets.crops import CentreCrops, CropDataset, MakeSample
 from tngexp.datasets.images import FilePhoto, Photo
+from tngexp.datasets.loader import TrainingLoader, collate
 from tngexp.datasets.sampler import EndlessBatches
 from tngexp.types import ConfigError
 
@@ -114,7 +115,8 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
 
     Subclasses say which photos there are. The sample numbers continue from the trainer's step, so
     a run resumed at step k sees what an uninterrupted one would have seen. Samples are divided
-    among processes here: run the trainer with ``use_distributed_sampler=False``.
+    among processes here: run the trainer with ``use_distributed_sampler=False``. After
+    ``limit_train_batches`` of a plain trainer the samples begin again where the loader began.
     """
 
     def __init__(self, options: LoaderOptions) -> None:
@@ -155,9 +157,10 @@ class ImageDataModule(lightning.LightningDataModule, abc.ABC):
         )
         workers = options.workers()
         _silence_worker_advice()
-        return DataLoader(
+        return TrainingLoader(
             dataset,
             batch_sampler=EndlessBatches(options.batch_size, start, rank, world_size),
+            collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),

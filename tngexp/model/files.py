@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ __all__ = [
     "SAFETENSORS",
     "TABLES",
     "begins_like_safetensors",
+    "content_of",
     "locate",
     "read_checkpoint",
     "shipped_look",
@@ -145,6 +147,15 @@ def locate(name_or_path: str | Path) -> Path:
     if zoo.is_shipped(str(name_or_path)) and (isinstance(name_or_path, str) or not path.exists()):
         return zoo.path(str(name_or_path))
     return path
+
+
+def content_of(name_or_path: str | Path) -> str | None:
+    """A SHA-256 of the file that :func:`locate` finds; None for one that is missing."""
+    path = locate(name_or_path)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shipped_look(path: Path) -> Path | None:

@@ -40,8 +40,17 @@ class TrainResult(NamedTuple):
         return self.val.get("val/loss", float("nan"))
 
 
-def print_summary(result: TrainResult, name: str, console: Console | None = None) -> None:
-    """Print the summary table. Rates are estimates from the entropy model, not file sizes."""
+def print_summary(
+    result: TrainResult, name: str, console: Console | None = None, of_sweep: bool = False
+) -> None:
+    """Print the summary table. Rates are estimates from the entropy model, not file sizes.
+
+    Args:
+        result: of the run.
+        name: of the run.
+        console: where to; None for the standard output.
+        of_sweep: whether it is a job of a sweep, which no ``resume=…`` continues.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -91,7 +100,7 @@ def print_summary(result: TrainResult, name: str, console: Console | None = None
     console.print(table)
     # Outside of the table, which would break a long path into pieces that cannot be pasted.
     console.print(Text(f"all in {shown_path(result.run_dir)}"), soft_wrap=True)
-    if result.time_limit is not None:
+    if result.time_limit is not None and not of_sweep:
         more = f"resume={shown_path(result.last)} {_time(2 * result.time_limit)}"
         console.print(Text(f"train on with {more}"), soft_wrap=True)
 

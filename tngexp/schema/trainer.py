@@ -85,6 +85,7 @@ class TrainerConf:
                     f"set e.g. trainer.{name}=1."
                 )
         self._check_interval()
+        self._check_limits()
         if not _devices(self.devices):
             raise ConfigError(
                 f"trainer.devices={self.devices!r} must be a number of devices, a list of "
@@ -122,6 +123,26 @@ class TrainerConf:
                 f"trainer.val_check_interval={value!r} must be a whole number of at least 1: "
                 "batches between two validations, since training data has no end to take a share "
                 "of."
+            )
+
+    def _check_limits(self) -> None:
+        if self.limit_val_batches == 0:
+            raise ConfigError(
+                f"trainer.limit_val_batches={self.limit_val_batches!r} leaves out validations, "
+                "after which a run saves its checkpoints: it would end with nothing. Validate less "
+                f"with trainer.limit_val_batches=1 or trainer.val_check_interval={self.max_steps}."
+            )
+        if self.limit_train_batches is not None:
+            raise ConfigError(
+                f"trainer.limit_train_batches={self.limit_train_batches!r} cannot be set: training "
+                "data has no end, and the same first batches would come again and again; a run is "
+                "as long as trainer.max_steps says."
+            )
+        if self.min_steps is not None and self.min_steps > self.max_steps:
+            # Lightning would not validate at max_steps, and nothing would be saved.
+            raise ConfigError(
+                f"trainer.min_steps={self.min_steps} is more than trainer.max_steps="
+                f"{self.max_steps}; lower the one or raise the other."
             )
 
     @property

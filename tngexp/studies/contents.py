@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tngexp.model.build import build
-from tngexp.model.files import locate
+from tngexp.model.files import content_of
+from tngexp.training.loss import features_content
 
-__all__ = ["CONTENTS", "contents_of", "weights_content"]
+__all__ = ["CONTENTS", "contents_of"]
 
 CONTENTS = "contents"
 """Where a run's configuration has them, in its checkpoints and its ``run.json``."""
 
 
 def contents_of(config: Mapping[str, Any]) -> dict[str, str | None]:
-    """SHA-256 of the photos that ``config`` trains and validates on, and of its first weights.
+    """SHA-256 of the photos that ``config`` trains and validates on, and of the codecs it reads.
 
     Every photo is read once in a process, of shards the index alone.
 
@@ -25,8 +24,9 @@ def contents_of(config: Mapping[str, Any]) -> dict[str, str | None]:
         config: plain, resolved ``conf/train.yaml``.
 
     Returns:
-        ``train_photos``, ``val_photos`` and ``weights``, those of ``init_from``; None where there
-        is nothing to tell, as for a data module that has no ``content``.
+        ``train_photos``, ``val_photos``, ``weights``, those of ``init_from``, and ``features``,
+        the codec of ``loss.features``; None where there is nothing to tell, as for a data module
+        that has no ``content``.
 
     Raises:
         ConfigError: when the photos cannot be used.
@@ -34,17 +34,10 @@ def contents_of(config: Mapping[str, Any]) -> dict[str, str | None]:
     module = build(config["data"], trusted=True, option="data")
     content = getattr(module, "content", None)  # the training refuses what is no data module
     train, val = (None, None) if content is None else content()
+    start = config.get("init_from")
     return {
         "train_photos": train,
         "val_photos": val,
-        "weights": weights_content(config.get("init_from")),
+        "weights": None if start is None else content_of(start),
+        "features": features_content(config["loss"]),
     }
-
-
-def weights_content(checkpoint: str | None) -> str | None:
-    """A SHA-256 of the file that a training starts from; None for none, or one that is missing."""
-    path: Path | None = None if checkpoint is None else locate(checkpoint)
-    if path is None or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

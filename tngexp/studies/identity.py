@@ -96,7 +96,8 @@ def other_contents(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     known = before.get(CONTENTS) or {}
     names = [name for name, content in known.items() if now[CONTENTS].get(name) != content]
     photos = [_photos_of(now)] if any(name.endswith("photos") for name in names) else []
-    return [*photos, *(["the file of init_from"] if "weights" in names else [])]
+    read = {"weights": "the file of init_from", "features": "the codec of loss.features"}
+    return [*photos, *(words for name, words in read.items() if name in names)]
 
 
 def _photos_of(config: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +29,11 @@ from tngexp.studies.identity import (
     of_today,
     other_contents,
 )
-from tngexp.studies.marker import Marker
+from tngexp.studies.marker import MARKER, Marker
 from tngexp.training.resume import Before
 from tngexp.types import ConfigError
 
-__all__ = ["ALONG", "Job", "Plan", "finish", "ladder_values", "plan"]
+__all__ = ["ALONG", "Job", "Plan", "finish", "ladder_values", "plan", "renumbered"]
 
 ALONG = "loss.lmbda"
 """The option whose values are the points of a curve, and the steps of a ladder."""
@@ -113,9 +114,33 @@ def plan(
     return Plan(config, identity, curve, job)
 
 
+def renumbered(config: Mapping[str, Any]) -> Path | None:
+    """The folder beside ``run_dir`` where the same run has ended as another job; None for none.
+
+    A list of values alone gives folders the numbers of the jobs, and one more value, or one more
+    option, renumbers them.
+
+    Args:
+        config: plain, resolved ``conf/train.yaml``.
+    """
+    run_dir = Path(config["run_dir"])
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if config.get("ladder") is not None or not re.match(r"\d+_", run_dir.name):
+        return None
+    if last.is_file() or (run_dir / MARKER).is_file():
+        return None
+    identity = identity_of(complete(config))
+    for path in sorted(run_dir.parent.glob(f"[0-9]*_*/{MARKER}")):
+        marker = Marker.read(path.parent)
+        if marker is not None and not differences(of_today(marker.config), identity):
+            return path.parent
+    return None
+
+
 def finish(plan: Plan, result: TrainResult) -> None:
     """Leave the marker of a run that has ended."""
-    whole = result.steps >= result.max_steps
+    # More time would train on; what a callback has ended, such as EarlyStopping, is over.
+    whole = result.time_limit is None
     marker = _marker(plan.identity, plan.curve, result.steps, result.val_loss, whole)
     _named(marker, plan.job).write(result.run_dir)
 

@@ -63,11 +63,13 @@ def _check_steps(runs: Sequence[ScreenedRun]) -> None:
 
 def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a validation loss depends on besides the weights."""
+    contents = config.get(CONTENTS) or {}
     return {
         "loss": config["loss"],
+        "codec of loss.features": contents.get("features"),
         "rate": config["rate"].get("_target_"),
         "data.val_crop": config["data"].get("val_crop"),
-        "validation photos": (config.get(CONTENTS) or {}).get("val_photos"),
+        "validation photos": contents.get("val_photos"),
     }
 
 

@@ -58,10 +58,13 @@ def plan_job(config: DictConfig) -> Plan:
     Raises:
         TngexpError: when its folder holds another run, or its ladder's previous step is missing.
     """
-    from tngexp.studies.plan import Job, plan
+    from tngexp.studies.plan import Job, plan, renumbered
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
     context = HydraConfig.get()
+    if (known := renumbered(plain)) is not None:
+        config.run_dir, config.name = str(known), known.name
+        plain = OmegaConf.to_container(config, resolve=True)
     folder, own = Path(plain["run_dir"]), _along(context.overrides.task)
     ladder = plain.get("ladder") is not None
     neighbour = _neighbour(context, folder, own) if ladder else None

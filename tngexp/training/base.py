@@ -29,7 +29,6 @@ from tngexp.training.optimizer import (
     Schedule,
     make_optimizer,
     make_scheduler,
-    options_of,
 )
 from tngexp.training.resume import take_own_options
 from tngexp.training.schedule import WarmupDecay
@@ -388,7 +387,7 @@ class LitModel(pl.LightningModule, abc.ABC):
             checkpoint["state_dict"] = checkpoint.pop("raw_state_dict")
         self.take_apart(checkpoint)
         accumulate = 1 if trainer is None else trainer.accumulate_grad_batches
-        take_own_options(checkpoint, options_of(self.configure_optimizers()), accumulate)
+        take_own_options(checkpoint, self.configure_optimizers(), accumulate)
 
     def _images(self, batch: Tensor) -> Tensor:
         return to_float(batch).to(memory_format=self._format)

@@ -45,7 +45,8 @@ from tngexp.training.callbacks.progress import ProgressBar
 from tngexp.training.callbacks.throughput import Throughput
 from tngexp.training.critic_arguments import critic_arguments
 from tngexp.training.hybrid import LitHybrid
-from tngexp.training.loss import make_loss
+from tngexp.training.loss import check_features, features_content, make_loss
+from tngexp.training.measure import measure_of
 from tngexp.training.module import LitCodec
 from tngexp.training.optimizer import make_optimizer, make_scheduler
 from tngexp.training.parts import freeze, part_names
@@ -61,9 +62,6 @@ Finished = Callable[[TrainResult, Logger | None], None]
 
 Tell = Callable[[str], None]
 """What is to happen with a line about the run."""
-
-_VALIDATED_BY = ("_target_", "root", "val_root", "val_folder", "val_images", "val_crop")
-_FILES = ("file", "val_file")  # of data=tensor alone: earlier checkpoints know nothing of them
 
 
 def _kind(config: Mapping[str, Any]) -> type[LitCodec] | type[LitHybrid]:
@@ -160,12 +158,15 @@ def _train(
         trained = sum(p.requires_grad for m in (codec, loss) for p in m.parameters())
         check_resumable(resume, codec, architecture, settings, parts, make, trained)
         check_critic(resume, further.get("critic"), further.get("critic_optimizer"))
-        before = Before.of(read_checkpoint(resume))
+        content = read_checkpoint(resume)
+        check_features(resume, content["tngexp"], config["loss"])
+        before = Before.of(content)
         check_start(resume, before, config)
         config = {**config, "init_from": before.init_from}
     data: LightningDataModule = instantiate(config["data"], "data", LightningDataModule)
     data.setup("fit")  # bad data is reported before anything is written
     kind.prepare(config, data)
+    features = features_content(config["loss"])
     lit = kind(
         codec,  # type: ignore[arg-type]  # which kind.make made
         loss,
@@ -175,14 +176,18 @@ def _train(
         seed=config["seed"],
         anneal_until=config["anneal_until"],
         channels_last=config["channels_last"],
-        checkpoint_info={"codec": architecture, "config": dict(config)},
+        checkpoint_info={
+            "codec": architecture,
+            "config": dict(config),
+            **({} if features is None else {"features": features}),
+        },
         **further,
     )
     if config["channels_last"]:
         codec.to(memory_format=torch.channels_last)
     if config["compile"]:
         compile_or_warn(codec, torch.device(accelerator))
-    checkpoints = Checkpoints(run_dir / "checkpoints", stop, _measure(config))
+    checkpoints = Checkpoints(run_dir / "checkpoints", stop, measure_of(config, data, features))
     throughput = Throughput()
     budget = Budget(settings.seconds, before.seconds)
     callbacks = [budget, *_callbacks(config["callbacks"])]
@@ -265,6 +270,8 @@ def _fit(
         # Lightning's answer to a KeyboardInterrupt, here a second Ctrl-C.
         saved = checkpoints.last_path if checkpoints.last_path.exists() else None
         raise Interrupted(trainer.global_step, saved, signal.SIGINT) from None
+    except MisconfigurationException as error:  # what Lightning sees when it has the data
+        raise _refused(error) from error
     except torch.OutOfMemoryError as error:
         raise ConfigError(
             "the accelerator is out of memory; lower data.batch_size "
@@ -320,8 +327,12 @@ def _trainer(
             }
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"Lightning refuses the options of trainer: {reason}") from error
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())
+    return ConfigError(f"Lightning refuses the options of trainer: {reason}")
 
 
 def _has_bar(callbacks: list[pl.Callback]) -> bool:
@@ -386,11 +397,3 @@ def _check_crop(data: Mapping[str, Any], stride: int, loss: RateDistortionLoss) 
 def _path(config: Mapping[str, Any], key: str) -> Path | None:
     value = config.get(key)
     return expanded(value).absolute() if value else None
-
-
-def _measure(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a validation loss depends on besides the codec."""
-    data = config["data"]
-    photos = {key: data.get(key) for key in _VALIDATED_BY}
-    photos |= {key: data[key] for key in _FILES if key in data}
-    return {"loss": dict(config["loss"]), "photos": photos}

@@ -13,7 +13,7 @@ from tngexp.model.files import read_checkpoint
 from tngexp.model.legacy import modernise_run
 from tngexp.runs.checkpoint_io import PREVIOUS, architecture_difference
 from tngexp.schema.trainer import TrainerConf
-from tngexp.training.optimizer import MakeOptimizer, remembered
+from tngexp.training.optimizer import MakeOptimizer, advance, options_of, remembered
 from tngexp.training.parts import parameters_of, part_names
 from tngexp.types import CheckpointError
 
@@ -27,13 +27,12 @@ __all__ = [
     "take_own_options",
 ]
 
-_RATE = ("lr", "initial_lr")
 # What Lightning reads of a checkpoint without asking whether it is there.
 _NEEDED = ("global_step", "loops", "callbacks", "lr_schedulers")
 
 
 class ResumeWarning(UserWarning):
-    """A damaged checkpoint for which the one before it stands in."""
+    """A damaged checkpoint for which the one before it stands in, or one that tells too little."""
 
 
 def readable(path: Path) -> Path:
@@ -218,25 +217,27 @@ def _check_optimizer(
         )
 
 
-def take_own_options(
-    checkpoint: dict[str, Any], groups: Sequence[Sequence[Mapping[str, Any]]], accumulate: int
-) -> None:
+def take_own_options(checkpoint: dict[str, Any], configured: Any, accumulate: int) -> None:
     """Have a checkpoint that is about to be restored leave the options of this run alone.
 
-    Lightning restores an optimizer with the learning rate, weight decay and so on that it had,
-    and its count of batches with the batches per step that there were.
+    Lightning restores an optimizer with the learning rate, weight decay and so on that it had, a
+    scheduler with its options, and the count of batches with the batches per step that there were.
 
     Args:
         checkpoint: as loaded, changed in place.
-        groups: of each optimizer, the options of its groups of parameters. Where these leave out
-            the learning rate, the checkpoint's stays.
+        configured: what the module's ``configure_optimizers`` returns, for this alone.
         accumulate: batches per optimizer step.
+
+    Raises:
+        ConfigError: when a scheduler ends before the checkpoint's step.
     """
+    if "optimizer_states" in checkpoint:
+        checkpoint["lr_schedulers"] = advance(configured, checkpoint)
+    groups = options_of(configured)
     # A checkpoint with more optimizers than this has is of a run with a critic, see check_critic.
     for state, own in zip(checkpoint.get("optimizer_states", ()), groups, strict=False):
         state["param_groups"] = [
-            {**{key: before[key] for key in _RATE if key in before}, **options}
-            | {"params": before["params"]}
+            {**options, "params": before["params"]}
             for before, options in zip(state["param_groups"], own, strict=True)
         ]
     batches = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress")

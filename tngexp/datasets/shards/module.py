@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tngexp.datasets.images import DataError, DataWarning, FilePhoto, Photo, UnreadableImageError
+from tngexp.datasets.loader import TrainingLoader
 from tngexp.datasets.module import (
     Content,
     ImageDataModule,
@@ -29,7 +30,7 @@ from tngexp.datasets.scan import check_folder, scan
 from tngexp.datasets.shards.index import ShardIndex, load_index
 from tngexp.datasets.shards.order import ShardRange
 from tngexp.datasets.shards.read import join, name_hash, read_members, webdataset
-from tngexp.datasets.shards.stream import PackedPhoto, ShardCrops, ShardLoader
+from tngexp.datasets.shards.stream import PackedPhoto, ShardCrops
 from tngexp.types import ConfigError
 
 __all__ = ["ShardsDataModule"]
@@ -117,7 +118,7 @@ class ShardsDataModule(ImageDataModule):
             *self._position(),
             self.make_sample,
         )
-        return ShardLoader(
+        return TrainingLoader(
             dataset,
             batch_size=None,  # the stream is of batches
             num_workers=workers,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from tngexp.datasets.crops import MakeSample, random_crop
 from tngexp.datasets.images import DataError, DataWarning, Pixels, UnreadableImageError
@@ -19,8 +19,9 @@ from tngexp.datasets.module import LoaderOptions
 from tngexp.datasets.shards.index import ShardIndex
 from tngexp.datasets.shards.order import ShardRange, WorkerShare, blocks, shard_ranges
 from tngexp.datasets.shards.read import Member, join, read_members
+from tngexp.types import TngexpError
 
-__all__ = ["PackedPhoto", "ShardCrops", "ShardLoader"]
+__all__ = ["PackedPhoto", "ShardCrops"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class ShardCrops(IterableDataset[Any]):
     ``shuffle`` images, whose encoded bytes are held in memory. To start at sample ``start``, whole
     shards before it are never opened, and images before it in its shard never decoded.
 
-    A DataError comes as an item of the stream instead of a batch: raised in a worker process it
-    would reach the user as a traceback. ``ShardLoader`` raises it.
+    An error comes as an item of the stream instead of a batch, see
+    :class:`~tngexp.datasets.loader.TrainingLoader`.
 
     Args:
         root: folder or URL of the shards.
@@ -97,7 +98,7 @@ class ShardCrops(IterableDataset[Any]):
                 if len(batch) == options.batch_size:
                     yield default_collate(batch)
                     batch = []
-        except DataError as error:
+        except TngexpError as error:
             yield cast(Tensor, error)
 
     def _worker_share(self) -> WorkerShare:
@@ -163,18 +164,3 @@ class ShardCrops(IterableDataset[Any]):
             f"none of {len(held)} photos in a row can be used, such as {held[0].name} in "
             f"{self.root}. Fix: check the shards, or lower data.crop={self.options.crop}."
         )
-
-
-class ShardLoader(DataLoader[Tensor]):
-    """Raises the errors that come through the stream."""
-
-    def __iter__(self) -> Any:
-        for batch in super().__iter__():
-            if isinstance(batch, DataError):
-                try:
-                    raise batch
-                finally:
-                    # The error and this frame would hold each other, and workers that are only
-                    # found by the garbage collector take seconds to end.
-                    del batch
-            yield batch

@@ -125,7 +125,8 @@ class Checkpoints(Checkpoint):
         if "curve" in state_dict:  # earlier versions had none
             self._curve = LearningCurve.from_state(state_dict["curve"])
         before = state_dict.get("measure", self._measure)
-        same = all(before.get(key) == value for key, value in self._measure.items())
+        # What an earlier version does not tell is taken to be the same.
+        same = all(before.get(key, value) == value for key, value in self._measure.items())
         if self.best_path.exists() and same:
             self.best = state_dict["best"]
             self.best_step = state_dict["best_step"]

@@ -24,7 +24,8 @@ class ReconstructionLogger(pl.Callback):
     Args:
         folder: the run's folder.
         images: how many, the middle quality of each for a variable-rate codec.
-        every: validations between two sets of pictures; the last one always has some.
+        every: validations between two sets of pictures; the last one of a run that ends with its
+            steps or its time has some, too.
     """
 
     def __init__(self, folder: str | Path, images: int = 2, every: int = 1) -> None:
@@ -49,8 +50,7 @@ class ReconstructionLogger(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        due = self._validations % self._every == 0 or trainer.global_step >= trainer.max_steps
-        if due and len(self._rows) < self._images:
+        if len(self._rows) < self._images:
             results: list[ImageResult] = outputs
             result = results[len(results) // 2]
             self._rows.append(comparison_row(result))
@@ -59,8 +59,11 @@ class ReconstructionLogger(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        due = self._validations % self._every == 0
+        # Asked here: a validation may be what uses up the time.
+        due |= trainer.should_stop or trainer.global_step >= trainer.max_steps
         self._validations += 1
-        if self._rows and trainer.is_global_zero:
+        if due and self._rows and trainer.is_global_zero:
             log_images(
                 trainer.loggers,
                 "val/reconstructions",
