@@ -167,6 +167,7 @@ def test_via_reaches_a_quality_with_the_smallest_file(folder: Path, model: str) 
         (["--via", "jpeg", "--target-bpp", "1", "--effort", "3"], "are for learned codecs"),
         (["--via", "jpeg", "--target-bpp", "0.001"], "does not reach --target-bpp 0.001"),
         (["--via", "jpeg", "--target-psnr", "90"], "does not reach --target-psnr 90"),
+        (["--via", "jpeg", "--target-msssim", "0.9"], "shorter side below 176 pixels; this image"),
     ],
 )
 def test_via_refuses_what_it_cannot_do(
