@@ -249,6 +249,22 @@ def test_via_refuses_what_it_cannot_do(
     assert not (folder / "c.jpg").exists()
 
 
+def test_via_finds_a_setting_where_the_finest_is_lossless(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "small.safetensors"
+    save_hybrid(small("avif", strength=0.01), model)
+    graphic = Image.new("RGB", (40, 30), "white")
+    graphic.paste((20, 60, 120), (5, 5, 30, 9))
+    graphic.save(tmp_path / "shot.png")
+    words = ["compress", str(tmp_path / "shot.png"), "--via", "avif", "--model", str(model)]
+    assert main([*words, "--target-bpp", "20"]) == 0
+    assert "bpp, quality " in capsys.readouterr().err
+    photo(40, 30).save(tmp_path / "shot.png")
+    assert main([*words, "--target-psnr", "120", "--force"]) == 2
+    assert "does not reach --target-psnr 120" in capsys.readouterr().err
+
+
 def test_via_has_no_place_for_transparency(
     folder: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

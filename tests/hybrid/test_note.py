@@ -20,7 +20,7 @@ from tngexp.anchors.intra import hevc, x265_for_bpg
 from tngexp.anchors.pillow import avif, jpeg, jxl, webp
 from tngexp.hybrid.formats.webp import WEBP
 from tngexp.hybrid.note import Note, add_note, read_note
-from tngexp.hybrid.origin import UnknownOriginError, find_format, read_origin
+from tngexp.hybrid.origin import UnknownOriginError, find_format, is_deep, read_origin
 
 X = np.ascontiguousarray(photos.astronaut()[20:90, 180:276])
 ODD = np.ascontiguousarray(photos.astronaut()[20:61, 180:211])  # HEVC pads it
@@ -274,6 +274,6 @@ def test_damage_raises_nothing_else(data: st.DataObject) -> None:
         )
         file[data.draw(near_an_end)] = data.draw(st.integers(0, 255))
     damaged = bytes(file[: data.draw(st.integers(0, len(file)) | st.just(len(file)))])
-    for act in (read_origin, read_note, lambda file: add_note(file, NOTE)):
+    for act in (read_origin, is_deep, read_note, lambda file: add_note(file, NOTE)):
         with contextlib.suppress(UnknownOriginError):
             act(damaged)
