@@ -67,6 +67,73 @@ def test_the_output_can_be_named(
     assert opened(Path("out.tif")).format == "TIFF"
 
 
+def storage_exif(changes: dict[int, Any], directories: bool = False) -> Image.Exif:
+    """EXIF as of a photo, and with tags that tell how other pixels lie in another file."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x9C9B] = "maker", 6, b"t\0"
+    if directories:
+        exif.get_ifd(0x8769)[0x9003] = "2026:01:02 03:04:05"
+        exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+        exif.get_ifd(0x8825)[1] = "N"
+    for tag, value in changes.items():
+        exif[tag] = value
+    return exif
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {256: 20, 257: 12},
+        {256: 4000, 257: 3000},
+        {262: 6, 530: (2, 2)},
+        {284: 2},
+        {277: 1, 258: 16},
+        {317: 2, 266: 2, 338: 1},
+        {320: (1, 2, 3), 301: (1, 2)},
+        {296: 0, 50706: (1, 4, 0, 0)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("directories", [False, True])
+def test_exif_does_not_say_how_a_tiff_is_stored(
+    changes: dict[int, Any], directories: bool, folder: Path, model: str
+) -> None:
+    photo(40, 30).save(folder / "a.jpg", exif=storage_exif(changes, directories))
+    assert main(["restore", str(folder / "a.jpg"), str(folder / "a.tif"), "--model", model]) == 0
+    with Image.open(folder / "a.tif") as image:
+        exif = image.getexif()
+        assert (exif[0x010F], exif[0x0112], exif[0x9C9B]) == ("maker", 6, b"t\0")
+        if directories:
+            assert exif.get_ifd(0x8769)[0x9003] == "2026:01:02 03:04:05"
+            assert (exif.get_ifd(0xA005)[1], exif.get_ifd(0x8825)[1]) == ("R03", "N")
+        found = np.asarray(image.convert("RGB"))  # upright, as Pillow reads a TIFF
+    expected = np.asarray(restore(folder / "a.jpg", model))
+    assert np.array_equal(found, np.rot90(expected, -1))
+
+
+def test_an_orientation_that_does_not_exist_is_left_out_of_a_tiff(folder: Path, model: str) -> None:
+    photo(40, 30).save(folder / "a.jpg", exif=storage_exif({0x0112: 0}))
+    assert main(["restore", str(folder / "a.jpg"), str(folder / "a.tif"), "--model", model]) == 0
+    expected = np.asarray(restore(folder / "a.jpg", model))
+    assert np.array_equal(picture(folder / "a.tif"), expected)
+
+
+def test_tiff_has_no_place_for_a_wide_gamut_mark(
+    folder: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def marked(picture: Any, rgb: Any, exif: Any) -> Image.Image:
+        image = Image.fromarray(rgb)
+        image.info["cicp"] = bytes([9, 16, 0, 1])
+        return image
+
+    monkeypatch.setattr("tngexp.hybrid.restore._image", marked)
+    assert main(["restore", str(folder / "a.jpg"), str(folder / "a.png"), "--model", model]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert main(["restore", str(folder / "a.jpg"), str(folder / "a.tif"), "--model", model]) == 0
+    said = capsys.readouterr().err
+    assert f"warning: {folder / 'a.jpg'}: TIFF has no place for its colours' mark (CICP 9/" in said
+
+
 def test_standard_streams(
     folder: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any
 ) -> None:
@@ -168,6 +235,7 @@ def test_via_reaches_a_quality_with_the_smallest_file(folder: Path, model: str) 
         (["--via", "jpeg", "--target-bpp", "1", "--effort", "3"], "are for learned codecs"),
         (["--via", "jpeg", "--target-bpp", "0.001"], "does not reach --target-bpp 0.001"),
         (["--via", "jpeg", "--target-psnr", "90"], "does not reach --target-psnr 90"),
+        (["--via", "jpeg", "--target-msssim", "0.9"], "shorter side below 176 pixels; this image"),
     ],
 )
 def test_via_refuses_what_it_cannot_do(
@@ -180,6 +248,22 @@ def test_via_refuses_what_it_cannot_do(
     assert main(["compress", str(folder / "c.png"), *words, "--model", model]) == 2
     assert said in capsys.readouterr().err
     assert not (folder / "c.jpg").exists()
+
+
+def test_via_finds_a_setting_where_the_finest_is_lossless(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "small.safetensors"
+    save_hybrid(small("avif", strength=0.01), model)
+    graphic = Image.new("RGB", (40, 30), "white")
+    graphic.paste((20, 60, 120), (5, 5, 30, 9))
+    graphic.save(tmp_path / "shot.png")
+    words = ["compress", str(tmp_path / "shot.png"), "--via", "avif", "--model", str(model)]
+    assert main([*words, "--target-bpp", "20"]) == 0
+    assert "bpp, quality " in capsys.readouterr().err
+    photo(40, 30).save(tmp_path / "shot.png")
+    assert main([*words, "--target-psnr", "120", "--force"]) == 2
+    assert "does not reach --target-psnr 120" in capsys.readouterr().err
 
 
 def test_via_has_no_place_for_transparency(

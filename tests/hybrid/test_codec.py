@@ -19,8 +19,9 @@ from tngexp.evaluation.anchored import decode_record, measure_anchors
 from tngexp.evaluation.curves import to_curves
 from tngexp.hybrid.codec import HybridCodec, codec_of, codecs_of
 from tngexp.hybrid.model import condition_of, save_hybrid
-from tngexp.hybrid.note import read_note
-from tngexp.hybrid.origin import read_origin
+from tngexp.hybrid.note import Note, add_note, read_note
+from tngexp.hybrid.origin import UnknownOriginError, read_origin
+from tngexp.hybrid.restore import restore_file
 from tngexp.hybrid.scaling import enlarged, smaller
 from tngexp.metrics.records import ImageRecord
 from tngexp.types import ConfigError
@@ -136,6 +137,27 @@ def test_a_picture_that_would_lose_is_left_as_it_is() -> None:
     assert note is not None
     assert note.plain
     assert np.array_equal(worse.decode(data), anchor("jpeg").decode(data))
+
+
+def test_a_lossless_file_is_left_as_it_is() -> None:
+    avif, network = anchor("avif"), small("avif")
+    codec = HybridCodec.made(avif, 1.0, network)
+    data = codec.encode(pixels(), 100)
+    with pytest.raises(UnknownOriginError, match="lossless"):
+        read_origin(data)
+    assert np.array_equal(codec.decode(data), avif.decode(data))
+    restored = restore_file(data, network)  # which would have restored it blindly
+    assert restored.plain
+    assert np.array_equal(np.asarray(restored.image), avif.decode(data))
+    unmarked = avif.encode(pixels(), 100)
+    assert np.array_equal(codec.decode(unmarked), avif.decode(unmarked))
+
+
+def test_a_note_of_another_picture_changes_no_size() -> None:
+    codec, data = HybridCodec.made(anchor("jpeg"), 2.0), anchor("jpeg").encode(pixels(), 30)
+    assert np.array_equal(
+        codec.decode(add_note(data, Note(2**25, 2**25))), anchor("jpeg").decode(data)
+    )
 
 
 def test_a_picture_that_gains_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from skimage import data as photos
 from tngexp.anchors import Anchor, AnchorError
 from tngexp.anchors.intra import hevc, x265_for_bpg
 from tngexp.anchors.pillow import avif, jpeg, jxl, webp
+from tngexp.hybrid.formats.webp import WEBP
 from tngexp.hybrid.note import Note, add_note, read_note
-from tngexp.hybrid.origin import UnknownOriginError, read_origin
+from tngexp.hybrid.origin import UnknownOriginError, find_format, is_deep, read_origin
 
 X = np.ascontiguousarray(photos.astronaut()[20:90, 180:276])
 ODD = np.ascontiguousarray(photos.astronaut()[20:61, 180:211])  # HEVC pads it
@@ -80,12 +81,47 @@ def test_the_note_is_there_and_the_picture_is_the_same(
 
 
 @pytest.mark.parametrize(
-    ("codec", "length"), [(jpeg, 12), (webp, 12), (avif, 16), (x265_for_bpg, 14), (hevc, 14)]
+    ("codec", "length", "marked"),
+    [(jpeg, 12, 13), (webp, 12, 14), (avif, 16, 17), (x265_for_bpg, 14, 15), (hevc, 14, 15)],
 )
-def test_the_note_is_short(codec: Callable[[], Anchor], length: int) -> None:
+def test_the_note_is_short(codec: Callable[[], Anchor], length: int, marked: int) -> None:
     plain = encoded(codec, odd=True)
     assert len(add_note(plain, NOTE)) - len(plain) == length
-    assert len(add_note(plain, NOTE._replace(plain=True))) - len(plain) == length
+    assert len(add_note(plain, NOTE._replace(plain=True))) - len(plain) == marked
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_a_mark_does_not_outlive_the_steps_that_it_was_made_with(kind: str) -> None:
+    """JPEG keeps it through Pillow; the others through editors that keep what they do not know."""
+    note = NOTE._replace(plain=True)
+    first, second = (saved(kind, quality=quality) for quality in (40, 20))
+    format_ = find_format(first)
+    assert format_ is not None
+    content = format_.read_field(add_note(first, note))
+    assert content is not None
+    assert read_note(format_.write_field(first, content)) == note
+    assert read_note(format_.write_field(second, content)) == NOTE
+
+
+def test_a_mark_outlives_what_changes_no_step() -> None:
+    noted = add_note(encoded(jpeg), NOTE._replace(plain=True))
+    with Image.open(io.BytesIO(noted)) as image:
+        again = io.BytesIO()
+        image.save(again, "JPEG", quality="keep", progressive=True)
+    assert read_note(again.getvalue()) == NOTE._replace(plain=True)
+
+
+def test_a_lossless_file_can_be_marked_and_loses_the_mark_when_it_is_not() -> None:
+    note = NOTE._replace(plain=True)
+    noted = add_note(saved("WEBP", lossless=True), note)
+    assert read_note(noted) == note
+    content = WEBP.read_field(noted)
+    assert content is not None
+    assert read_note(WEBP.write_field(saved("WEBP"), content)) == NOTE
+
+
+def test_marks_of_files_written_before_there_was_a_check_count() -> None:
+    assert read_note(content_in_jpeg(b"\x05\x05")) == Note(2, 5, plain=True)
 
 
 @pytest.mark.parametrize("odd", [False, True])
@@ -192,7 +228,9 @@ def content_in_jpeg(content: bytes) -> bytes:
         b"",
         b"\x04",  # one number
         b"\x84\x04",
-        b"\x04\x05\x06",  # three
+        b"\x04\x05\x06",  # a check where nothing is marked
+        b"\x05\x05\x06\x07",  # four
+        b"\x05\x05\x86\x01",  # a check of more than one byte
         b"\x01\x05",  # no width
         b"\x04\x00",  # no height
         b"\x84\x00\x05",  # longer than need be
@@ -236,6 +274,6 @@ def test_damage_raises_nothing_else(data: st.DataObject) -> None:
         )
         file[data.draw(near_an_end)] = data.draw(st.integers(0, 255))
     damaged = bytes(file[: data.draw(st.integers(0, len(file)) | st.just(len(file)))])
-    for act in (read_origin, read_note, lambda file: add_note(file, NOTE)):
+    for act in (read_origin, is_deep, read_note, lambda file: add_note(file, NOTE)):
         with contextlib.suppress(UnknownOriginError):
             act(damaged)

@@ -25,7 +25,7 @@ from tngexp.anchors.intra import hevc, x265_for_bpg
 from tngexp.anchors.pillow import avif, jpeg, jpeg444, webp
 from tngexp.hybrid.formats.av1_tables import AC_STEPS
 from tngexp.hybrid.formats.bits import BitReader
-from tngexp.hybrid.origin import UnknownOriginError, read_origin
+from tngexp.hybrid.origin import UnknownOriginError, is_deep, read_origin
 
 X = np.ascontiguousarray(photos.astronaut()[20:90, 180:277])  # odd and even sides
 NOISE = np.clip(np.random.default_rng(0).normal(128, 40, (128, 128, 1)), 0, 255)
@@ -357,9 +357,9 @@ def test_a_matrix_makes_steps_larger_but_not_those_of_the_finest() -> None:
 @pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv444p12le"])
 def test_deep_avif_has_the_steps_of_8_bits(pixels: str, tmp_path: Path) -> None:
     """The encoder's CRF stands for nearly the same step at each depth."""
-    deep, flat = (
-        read_origin(with_aom(tmp_path / "a.avif", "-pix_fmt", name)) for name in (pixels, "yuv420p")
-    )
+    files = [with_aom(tmp_path / "a.avif", "-pix_fmt", name) for name in (pixels, "yuv420p")]
+    assert [is_deep(file) for file in files] == [True, False]
+    deep, flat = map(read_origin, files)
     assert deep.subsampled == ("420" in pixels)
     assert 0.6 < deep.luma_step / flat.luma_step < 1.6
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import png
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from small_hybrid import small
 from support import as_mode, other_profile, photo
 
@@ -26,6 +27,7 @@ from tngexp.pixels import UnreadableImageError
 from tngexp.types import ConfigError, TngexpError
 
 NETWORK = small("jpeg", "webp", "avif", "bpg", "hevc", factors=(1, 1.5, 2), strength=3.0)
+DEEP_PNG = png((4, 3), 16, 2, bytes(6 * 4 * 3))  # which Pillow opens as 8 bits
 
 
 def coded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
@@ -95,6 +97,45 @@ def test_a_picture_marked_so_is_left_as_decoded() -> None:
     assert restored.plain
     assert "left as decoded" in restored.describe()
     assert np.array_equal(np.asarray(restored.image), opened(data))
+
+
+@pytest.mark.parametrize("change", ["turned", "cut", "another size"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_note_says_nothing_of_another_picture(change: str, plain: bool) -> None:
+    noted = add_note(coded(photo(50, 30), quality=40), Note(100, 60, plain))
+    with Image.open(io.BytesIO(noted)) as image:
+        box = (0, 0, 30, 30) if change == "cut" else None
+        changed = image.rotate(90, expand=True) if change == "turned" else image.crop(box)
+        comment = image.info["comment"]
+    if change == "another size":
+        changed = changed.resize((49, 31))
+    data = coded(changed, quality=40, comment=comment)
+    restored = restore_file(data, NETWORK)
+    assert (restored.image.size, restored.scale, restored.plain) == (changed.size, 1, False)
+    expected = NETWORK.restore(opened(data), condition_of(read_origin(data)))
+    assert np.array_equal(np.asarray(restored.image), expected)
+
+
+def test_a_picture_coded_again_is_restored_though_the_first_one_was_not_to_be() -> None:
+    noted = add_note(coded(photo(61, 45), quality=80), Note(61, 45, plain=True))
+    again = io.BytesIO()
+    with Image.open(io.BytesIO(noted)) as image:
+        image.save(again, "JPEG", quality=5)
+    assert b"tnGn" in again.getvalue()
+    assert not restore_file(again.getvalue(), NETWORK).plain
+
+
+def test_a_note_does_not_ask_for_more_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = add_note(coded(photo(50, 30), quality=40), Note(100, 60))
+    monkeypatch.setattr("tngexp.hybrid.restore.MAX_PIXELS", 6000)
+    assert restore_file(data, NETWORK).image.size == (100, 60)
+    monkeypatch.setattr("tngexp.hybrid.restore.MAX_PIXELS", 5999)
+    with pytest.raises(UnreadableImageError, match="larger than"):
+        restore_file(data, NETWORK)
+    far = add_note(data, Note(2**26 - 1, 2**26 - 1))
+    assert restore_file(far, NETWORK).image.size == (50, 30)
 
 
 def test_profile_and_exif_stay() -> None:
@@ -170,6 +211,65 @@ def test_an_image_knows_its_file_until_it_is_changed(tmp_path: Path) -> None:
         assert restore(image, NETWORK).size == image.size
 
 
+def painted(image: Image.Image) -> None:
+    image.paste((255, 0, 0), (0, 0, 30, 20))
+
+
+def dotted(image: Image.Image) -> None:
+    image.putpixel((3, 4), (0, 0, 255))
+
+
+def drawn(image: Image.Image) -> None:
+    ImageDraw.Draw(image).line((0, 0, 60, 44), fill=(0, 0, 0))
+
+
+@pytest.mark.parametrize("edit", [painted, dotted, drawn])
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_painted_over_stays_so(edit: Any, named: bool, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(coded(photo(61, 45), quality=30))
+    with Image.open(path if named else io.BytesIO(path.read_bytes())) as image:
+        image.load()
+        edit(image)
+        assert image.format == "JPEG"  # Pillow does not tell
+        expected = NETWORK.restore(np.asarray(image), condition_of(None))
+        assert np.array_equal(np.asarray(restore(image, NETWORK)), expected)
+
+
+def test_alpha_that_was_changed_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "photo.webp"
+    path.write_bytes(coded(as_mode("RGBA", 61, 45), "WEBP"))
+    with Image.open(path) as image:
+        image.putalpha(128)
+        assert image.format == "WEBP"
+        assert restore(image, NETWORK).getchannel("A").getextrema() == (128, 128)
+
+
+def test_exif_that_was_taken_out_of_an_image_stays_out() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    data = coded(photo(61, 45), exif=exif)
+    with Image.open(io.BytesIO(data)) as image:
+        del image.info["exif"]
+        found = restore(image, NETWORK)
+    assert "exif" not in found.info
+    expected = NETWORK.restore(opened(data), condition_of(read_origin(data)))
+    assert np.array_equal(np.asarray(found), expected)
+
+
+def test_a_file_that_was_replaced_is_not_the_image_s(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    photo(61, 45).save(path)
+    for other in (coded(photo(61, 45).rotate(180)), coded(photo(61, 45))[:700], b"text"):
+        with Image.open(path) as image:
+            image.load()
+            before = path.read_bytes()
+            path.write_bytes(other)
+            expected = NETWORK.restore(np.asarray(image), condition_of(None))
+            assert np.array_equal(np.asarray(restore(image, NETWORK)), expected)
+        path.write_bytes(before)
+
+
 def test_the_package_offers_it(network: Path) -> None:
     data = coded(photo(20, 20))
     assert tngexp.restore(data, network).size == (20, 20)
@@ -206,6 +306,47 @@ def test_what_cannot_be_restored_is_told_in_one_line(
     with pytest.raises(error, match=said) as caught:
         restore(data, NETWORK)
     assert "\n" not in str(caught.value)
+
+
+def deep_avif() -> bytes:
+    """The configuration of 10 bits, to be refused before anything is decoded."""
+    data = bytearray(coded(photo(20, 20), "AVIF"))
+    data[data.index(b"av1C") + 6] |= 0x40
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DEEP_PNG,
+        deep_avif(),
+        b"BPG\xfb\x62" + bytes(20),
+        b"P6 4 3 65535\n" + bytes(6 * 4 * 3),
+        b"P3 1 1 1000\n1 2 3\n",
+    ],
+    ids=["PNG", "AVIF", "BPG", "PPM", "PPM of text"],
+)
+def test_colours_of_more_than_8_bits_are_told_in_one_line(data: bytes) -> None:
+    with pytest.raises(ConfigError, match="more than 8 bits a channel"):
+        restore_file(data, NETWORK)
+
+
+def test_images_of_more_than_8_bits_are_told_as_files_are() -> None:
+    for load in (False, True):
+        with Image.open(io.BytesIO(DEEP_PNG)) as image:
+            if load:
+                image.load()
+                assert image.mode == "RGB"
+            with pytest.raises(ConfigError, match="more than 8 bits"):
+                restore(image, NETWORK)
+    with pytest.raises(ConfigError, match="more than 8 bits"):
+        restore(Image.fromarray(np.full((9, 9), 900, np.uint16)), NETWORK)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA"])
+def test_pictures_of_8_bits_and_fewer_are_not_deep(mode: str) -> None:
+    for kind in ("PNG", "BMP", "TIFF"):
+        assert restore(coded(photo(20, 20).convert(mode), kind), NETWORK).size == (20, 20)
 
 
 def test_a_codec_that_the_network_does_not_know() -> None:

@@ -15,9 +15,9 @@ from tngexp.bitstream.effort import Progress, check_side, plan_of, tuning_of
 from tngexp.bitstream.progress import Share, part
 from tngexp.bitstream.steering import Goal, Target, steer
 from tngexp.coding import index_to_quality
-from tngexp.metrics import ms_ssim, psnr
+from tngexp.metrics import check_ms_ssim_side, ms_ssim, psnr
 from tngexp.pixels import Picture, Source, to_picture
-from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError, TngexpError
+from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["Target", "compress_to"]
 
@@ -69,12 +69,8 @@ def compress_to(
     if not codec.model.rate.variable:
         raise ConfigError("a target needs a variable-rate model; this model has one fixed rate")
     plan, picture = plan_of(effort), to_picture(image, exact)
-    height, width = picture.rgb.shape[-2:]
-    if target == "ms_ssim" and min(width, height) < MS_SSIM_MIN_SIDE:
-        raise ConfigError(
-            f"MS-SSIM is not defined for a shorter side below {MS_SSIM_MIN_SIDE} pixels; this "
-            f"image has {width}×{height}"
-        )
+    if target == "ms_ssim":
+        check_ms_ssim_side(*picture.rgb.shape[-2:])
     measure = _measure(codec, picture._replace(alpha=None) if exact else picture, target)
     goal = Goal(target, value, measure)
     if plan is None:

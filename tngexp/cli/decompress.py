@@ -38,6 +38,16 @@ FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _OPTIONS = {"png": {}, "tiff": {"compression": "tiff_lzw"}}
 SUFFIX = {"png": ".png", "tiff": ".tif"}
 
+# EXIF is a TIFF without pixels, whose first directory becomes that of the file. Of it is kept what
+# tells of the picture. The rest would say how pixels lie in the file, which is up to the writer.
+_TOLD_IN_TIFF = frozenset(
+    {270, 271, 272, 282, 283, 305, 306, 315, 316}  # description, camera, density, author …
+    | {18246, 18249, 33432, *range(40091, 40096)}  # rating, copyright, what Windows writes
+    | {700, 33723, 34377}  # XMP, IPTC, Photoshop
+)
+_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 34665, 34853, 40965  # directories of their own
+_LISTED_IN_TIFF = {274: range(1, 9), 296: range(1, 4)}  # orientation, unit of the density
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments and the common ones."""
@@ -96,12 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def convert(job: Job, source: bytes, progress: Progress) -> tuple[bytes, str]:
         image = models(model(source)).decompress(source, look=look, progress=progress)
-        if "cicp" in image.info and kind == "tiff":
-            say(
-                f"warning: {job.name}: TIFF has no place for its colours' mark "
-                f"(CICP {'/'.join(map(str, image.info['cicp']))}); PNG has"
-            )
-        return encode_image(image, kind), f"{image.width}×{image.height} {image.mode}"
+        return encode_image(image, kind, job.name), f"{image.width}×{image.height} {image.mode}"
 
     @functools.cache
     def identity_of(name: str | None) -> dict[str, str]:
@@ -118,9 +123,10 @@ def run(arguments: argparse.Namespace) -> int:
     return run_jobs(work, arguments.force, "decompressed", convert, settings)
 
 
-def encode_image(image: Image.Image, kind: str) -> bytes:
-    """A lossless image file (``kind`` "png" or "tiff") with its colour marks and EXIF
-    orientation.
+def encode_image(image: Image.Image, kind: str, name: str) -> bytes:
+    """A lossless image file (``kind`` "png" or "tiff") with its colour marks and EXIF.
+
+    Says so where TIFF has no place for a mark of the file called ``name``.
     """
     from PIL.PngImagePlugin import PngInfo
 
@@ -129,12 +135,37 @@ def encode_image(image: Image.Image, kind: str) -> bytes:
         options["icc_profile"] = profile
     if exif := image.info.get("exif") or image.getexif():
         options["exif"] = exif
-    if (cicp := image.info.get("cicp")) and kind == "png":
-        options["pnginfo"] = chunks = PngInfo()
-        chunks.add(b"cICP", cicp)
+        if kind == "tiff":
+            options["exif"] = kept = _tiff_exif(exif)
+            if _EXIF_IFD in kept or _GPS_IFD in kept:
+                options["compression"] = "raw"  # Pillow passes no such directories to libtiff
+    if cicp := image.info.get("cicp"):
+        if kind == "png":
+            options["pnginfo"] = chunks = PngInfo()
+            chunks.add(b"cICP", cicp)
+        else:
+            say(
+                f"warning: {name}: TIFF has no place for its colours' mark "
+                f"(CICP {'/'.join(map(str, cicp))}); PNG has"
+            )
     buffer = io.BytesIO()
     image.save(buffer, kind.upper(), **options)
     return buffer.getvalue()
+
+
+def _tiff_exif(exif: bytes | Image.Exif) -> Image.Exif:
+    """What a TIFF takes of the EXIF of a picture."""
+    from PIL import Image
+
+    kept = Image.Exif()
+    kept.load(exif if isinstance(exif, bytes) else exif.tobytes())
+    for tag, value in list(kept.items()):
+        directory = tag in (_EXIF_IFD, _GPS_IFD)
+        if not (directory or tag in _TOLD_IN_TIFF or value in _LISTED_IN_TIFF.get(tag, ())):
+            del kept[tag]
+    if _EXIF_IFD in kept and _INTEROP_IFD in (photo := kept.get_ifd(_EXIF_IFD)):
+        photo[_INTEROP_IFD] = kept.get_ifd(_INTEROP_IFD)  # instead of where it lay
+    return kept
 
 
 def format_of(target: Path | None, chosen: str | None) -> str:

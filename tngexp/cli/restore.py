@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             restored = restore_file(source, network, progress)
         for warning in caught:
             say(f"warning: {job.name}: {warning.message}")
-        return encode_image(restored.image, kind), restored.describe()
+        return encode_image(restored.image, kind, job.name), restored.describe()
 
     @functools.cache
     def used() -> list[object]:

@@ -23,7 +23,7 @@ from tngexp.anchors.base import Pixels, QualityParameter
 from tngexp.hybrid.model import Hybrid, condition_of, load_hybrid
 from tngexp.hybrid.note import Note, add_note, read_note
 from tngexp.hybrid.origin import UnknownOriginError, read_origin
-from tngexp.hybrid.scaling import FACTORS, enlarged, smaller
+from tngexp.hybrid.scaling import FACTORS, enlarged, factor_between, smaller
 from tngexp.metrics import ms_ssim, psnr
 from tngexp.model.files import locate
 from tngexp.types import ConfigError, TngexpError
@@ -41,7 +41,8 @@ class HybridCodec(Anchor):
 
     A restored picture that is worse than the decoded one is not shown: the encoder, which has the
     original, decodes and restores its own file and leaves a mark in it. What is worse the network's
-    own objective says, PSNR or MS-SSIM.
+    own objective says, PSNR or MS-SSIM. Nor is one of which the file does not tell how coarsely it
+    was quantized, as a lossless one, which the finest setting of AVIF makes.
     """
 
     base: Anchor
@@ -106,7 +107,8 @@ class HybridCodec(Anchor):
         rgb = _opened(self.base.decode(data), note)
         if self._network() is None or (note is not None and note.plain):
             return rgb
-        return self._restored(data, rgb)
+        restored = self._restored(data, rgb)
+        return rgb if restored is None else restored
 
     def _encode(self, rgb: Pixels, setting: float) -> bytes:
         data = self.base.encode(np.ascontiguousarray(smaller(rgb, self.factor)), setting)
@@ -116,7 +118,8 @@ class HybridCodec(Anchor):
         if self._network() is None:
             return data
         plain = _opened(self.base.decode(data), read_note(data))
-        if self._better(rgb, plain, self._restored(data, plain)):
+        restored = self._restored(data, plain)
+        if restored is None or self._better(rgb, plain, restored):
             return add_note(data, Note(width, height, plain=True))
         return data
 
@@ -131,13 +134,14 @@ class HybridCodec(Anchor):
                 return left > right
         return float(psnr(x, a)) > float(psnr(x, b))
 
-    def _restored(self, data: bytes, rgb: Pixels) -> Pixels:
+    def _restored(self, data: bytes, rgb: Pixels) -> Pixels | None:
+        """None where nothing is known of the file."""
         network = self._network()
         assert network is not None
         try:
             condition = condition_of(read_origin(data), self.factor)
-        except UnknownOriginError as error:
-            raise AnchorError(f"{self.label} cannot restore this image: {error}") from error
+        except UnknownOriginError:
+            return None
         return network.restore(rgb, condition)
 
     def _network(self) -> Hybrid | None:
@@ -212,8 +216,8 @@ def _factor(text: str, name: str) -> float:
 
 
 def _opened(rgb: Pixels, note: Note | None) -> Pixels:
-    """A decoded picture in the size that it had before."""
-    if note is None:
+    """A decoded picture in the size that it had before, if the note is one of this picture."""
+    if note is None or factor_between(rgb.shape, note.height, note.width) is None:
         return rgb
     return np.array(enlarged(rgb, note.height, note.width))
 

@@ -1,14 +1,20 @@
 """A small field in a standard image file, for the network that restores its picture.
 
 Viewers skip it and show the picture as ever. It takes 12 bytes in JPEG and WebP, 14 in HEVC, 16 in
-AVIF and 8 or 9 in BPG for a width of 64 to 8191 and a height of 128 to 16383 pixels.
+AVIF and 8 or 9 in BPG for a width of 64 to 8191 and a height of 128 to 16383 pixels; where it says
+that the picture is to be shown as decoded, one more, and two in WebP.
+
+Editors keep fields that they do not know, JPEG's comments above all. So what a note says may be of
+an earlier picture: its size is for :func:`tngexp.hybrid.scaling.factor_between` to judge, and the
+mark counts only while the quantizer steps are those that it was made with.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple
 
-from tngexp.hybrid.formats.base import UnknownOriginError
+from tngexp.hybrid.formats.base import Format, UnknownOriginError
 from tngexp.hybrid.origin import find_format
 
 __all__ = ["Note", "add_note", "read_note"]
@@ -27,12 +33,22 @@ class Note(NamedTuple):
 def read_note(data: bytes) -> Note | None:
     """The note in a file; None where there is none, or something else in its place.
 
+    It is not ``plain`` any more where the file was coded again, with other steps.
+
     Raises:
         UnknownOriginError: for a file that is damaged so that none could be found.
     """
     found = find_format(data)
     content = None if found is None else found.read_field(data)
-    return None if content is None else _unpack(content)
+    if found is None or content is None:
+        return None
+    numbers = _unpack(content)
+    if numbers is None:
+        return None
+    (both, height), check = numbers[:2], numbers[2:]
+    # Files written before there was a check have none.
+    plain = both % 2 == 1 and (not check or check == [_check(found, data)])
+    return Note(both // 2, height, plain)
 
 
 def add_note(data: bytes, note: Note) -> bytes:
@@ -47,17 +63,29 @@ def add_note(data: bytes, note: Note) -> bytes:
     found = find_format(data)
     if found is None:
         raise UnknownOriginError("a file of a kind that takes no note")
-    return found.write_field(data, _pack(note))
+    numbers = [2 * note.width + note.plain, note.height]
+    return found.write_field(data, _pack(numbers + [_check(found, data)] * note.plain))
 
 
-def _pack(note: Note) -> bytes:
-    """2 · width + plain and height, in groups of 7 bits, lowest first; more follow a set high bit.
+def _check(kind: Format, data: bytes) -> int:
+    """1 … 127 of how a file was coded; it fits into one byte that is not zero."""
+    try:
+        origin = kind.read_origin(data)
+    except UnknownOriginError:  # lossless, perhaps
+        steps = ""
+    else:
+        steps = f"{origin.luma_step:.4g} {origin.chroma_step:.4g}"
+    return 1 + zlib.crc32(steps.encode()) % 127
 
-    Both numbers are positive and take as few bytes as they can. So no byte is zero, and no format
-    has to escape any.
+
+def _pack(numbers: list[int]) -> bytes:
+    """Numbers in groups of 7 bits, lowest first; more follow a set high bit.
+
+    They are 2 · width + plain, height and, of a plain picture, the check. All are positive and take
+    as few bytes as they can. So no byte is zero, and no format has to escape any.
     """
     packed = bytearray()
-    for number in (2 * note.width + note.plain, note.height):
+    for number in numbers:
         while number >= 128:
             packed.append(128 | number % 128)
             number //= 128
@@ -65,8 +93,8 @@ def _pack(note: Note) -> bytes:
     return bytes(packed)
 
 
-def _unpack(packed: bytes) -> Note | None:
-    """The reverse of :func:`_pack`; None for what it does not write."""
+def _unpack(packed: bytes) -> list[int] | None:
+    """The reverse of :func:`_pack`; None for what :func:`add_note` does not write."""
     numbers, number, shift = [], 0, 0
     for byte in packed:
         number |= (byte % 128) << shift
@@ -74,9 +102,11 @@ def _unpack(packed: bytes) -> Note | None:
         if byte < 128:
             numbers.append(number)
             number, shift = 0, 0
-    if len(numbers) != 2 or numbers[0] < 2 or numbers[1] < 1:
+    if not 2 <= len(numbers) <= 3 or min(numbers) < 1 or _pack(numbers) != packed:
         return None
-    note = Note(numbers[0] // 2, numbers[1], numbers[0] % 2 == 1)
-    if max(note.width, note.height) > _MAX_SIDE or _pack(note) != packed:
+    both, height, *check = numbers
+    if not (1 <= both // 2 <= _MAX_SIDE and height <= _MAX_SIDE):
         return None
-    return note
+    if check and (both % 2 == 0 or check[0] > 127):
+        return None
+    return numbers

@@ -9,7 +9,7 @@ from tngexp.hybrid.formats.hevc import HEVC
 from tngexp.hybrid.formats.jpeg import JPEG
 from tngexp.hybrid.formats.webp import WEBP
 
-__all__ = ["Origin", "UnknownOriginError", "find_format", "read_origin"]
+__all__ = ["Origin", "UnknownOriginError", "find_format", "is_deep", "read_origin"]
 
 _FORMATS = (JPEG, WEBP, AVIF, BPG, HEVC)
 
@@ -37,6 +37,16 @@ def read_origin(data: bytes) -> Origin:
     if found is None:
         raise UnknownOriginError(_describe(data))
     return found.read_origin(data)
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether a file of AVIF or BPG holds more than 8 bits a channel.
+
+    Raises:
+        UnknownOriginError: for a file that is damaged so that it does not tell.
+    """
+    found = find_format(data)
+    return found is not None and found.is_deep(data)
 
 
 def find_format(data: bytes) -> Format | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,8 +24,17 @@ from tngexp.hybrid.estimate import estimate_origin
 from tngexp.hybrid.model import Hybrid, condition_of, load_hybrid
 from tngexp.hybrid.note import Note, read_note
 from tngexp.hybrid.origin import Origin, UnknownOriginError, read_origin
+from tngexp.hybrid.origin import is_deep as is_deep_codec
 from tngexp.hybrid.scaling import enlarged, factor_between
-from tngexp.pixels import Picture, PixelWarning, read_image, to_picture
+from tngexp.pixels import (
+    Picture,
+    PixelWarning,
+    UnreadableImageError,
+    holds_deep,
+    is_deep,
+    read_image,
+    to_picture,
+)
 from tngexp.post.base import CODECS
 
 __all__ = ["MAX_PIXELS", "Restored", "restore", "restore_file"]
@@ -63,8 +74,8 @@ def restore(
     """A better picture of what a conventional codec has left.
 
     How coarsely a picture was coded stands in its file; an image in memory is of a file while it
-    knows the one that it was opened from. Of others the pixels tell, if they are those of a JPEG
-    (:mod:`tngexp.hybrid.estimate`); else the network makes of them what it can.
+    knows the one that it was opened from and has its pixels. Of others the pixels tell, if they are
+    those of a JPEG (:mod:`tngexp.hybrid.estimate`); else the network makes of them what it can.
 
     Args:
         image: a file's name or its bytes, or a Pillow image.
@@ -75,19 +86,14 @@ def restore(
         The picture with its profile and EXIF, in RGB or grey, with the alpha that it had.
 
     Raises:
-        ConfigError: for a codec that the network was not trained for.
-        UnreadableImageError: for what is no image.
+        ConfigError: for a codec that the network was not trained for, an animation, or more than 8
+            bits a channel.
+        UnreadableImageError: for what is no image, or one of more than ``MAX_PIXELS``.
         CheckpointError: for an unusable ``model``.
     """
     network = model if isinstance(model, Hybrid) else load_hybrid(model)
     if isinstance(image, Image.Image):
-        data = _file_of(image)
-        if data is None:
-            picture = to_picture(image)
-            rgb = _pixels(picture)
-            condition = condition_of(_estimated(rgb, network))
-            return _image(picture, network.restore(rgb, condition, progress), image.info.get(_EXIF))
-        return restore_file(data, network, progress).image
+        return _restored_image(image, network, progress)
     if not isinstance(image, bytes):
         image = Path(image).read_bytes()
     return restore_file(image, network, progress).image
@@ -106,27 +112,54 @@ def restore_file(
         progress: called with the share that is done.
 
     Raises:
-        ConfigError: for a codec that the network was not trained for, or an animation.
-        UnreadableImageError: for what is no image.
+        ConfigError: for a codec that the network was not trained for, an animation, or more than 8
+            bits a channel.
+        UnreadableImageError: for what is no image, or one of more than ``MAX_PIXELS``.
         AnchorError: where what decodes the file is missing.
     """
     origin, note = _told(data)
-    if origin is not None and origin.codec not in families(network):
-        raise ConfigError(
-            f"coded as {origin.codec.upper()}, while this network was trained for "
-            f"{', '.join(network.base)}: name another with --model"
-        )
+    _check_codec(origin, network)
     picture, exif = _opened(data, origin)
+    return _restored(picture, exif, origin, note, network, progress)
+
+
+def _restored_image(
+    image: Image.Image, network: Hybrid, progress: Callable[[float], object]
+) -> Image.Image:
+    """With what the image itself holds, and of its file no more than how that was coded."""
+    _check_depth(holds_deep(image))
+    data = _file_of(image)  # before it is decoded, when Pillow forgets a file without a name
+    picture = to_picture(image)
+    origin: Origin | None = None
+    note: Note | None = None
+    if data is not None and _shows(data, picture):
+        origin, note = _told(data)
+        _check_codec(origin, network)
+    return _restored(picture, _exif_of(image), origin, note, network, progress).image
+
+
+def _restored(
+    picture: Picture,
+    exif: bytes | None,
+    origin: Origin | None,
+    note: Note | None,
+    network: Hybrid,
+    progress: Callable[[float], object],
+) -> Restored:
     rgb = _pixels(picture)
-    scale = 1.0
+    height, width = rgb.shape[:2]
+    factor = None if note is None else factor_between(rgb.shape, note.height, note.width)
+    if factor is None:
+        note = None  # it is of what the picture was before it was turned, or cut
     if note is not None:
-        scale = factor_between(rgb.shape, note.height, note.width)
-        rgb = np.array(enlarged(rgb, note.height, note.width))
-        if picture.alpha is not None:
-            alpha = Image.fromarray(picture.alpha)
-            size = (note.width, note.height)
-            picture = picture._replace(alpha=np.asarray(alpha.resize(size)))
-    plain = note is not None and note.plain
+        height, width = note.height, note.width
+    if height * width > MAX_PIXELS:
+        raise UnreadableImageError(f"larger than {MAX_PIXELS / 1e6:.0f} megapixels")
+    rgb = np.array(enlarged(rgb, height, width))
+    if picture.alpha is not None:
+        alpha = Image.fromarray(picture.alpha).resize((width, height))
+        picture = picture._replace(alpha=np.asarray(alpha))
+    plain, scale = note is not None and note.plain, factor or 1.0
     estimated = origin is None and (origin := _estimated(rgb, network)) is not None
     if not plain:
         rgb = network.restore(rgb, condition_of(origin, scale), progress)
@@ -150,28 +183,49 @@ def _family(base: str) -> str:
 
 def _told(data: bytes) -> tuple[Origin | None, Note | None]:
     """What a file says of itself; nothing if it is of another kind."""
-    try:
-        return read_origin(data), read_note(data)
-    except UnknownOriginError:
-        return None, None
+    origin: Origin | None = None
+    note: Note | None = None
+    with contextlib.suppress(UnknownOriginError):
+        note = read_note(data)
+    with contextlib.suppress(UnknownOriginError):  # a lossless file may have a note all the same
+        origin = read_origin(data)
+    return origin, note
+
+
+def _check_codec(origin: Origin | None, network: Hybrid) -> None:
+    if origin is not None and origin.codec not in families(network):
+        raise ConfigError(
+            f"coded as {origin.codec.upper()}, while this network was trained for "
+            f"{', '.join(network.base)}: name another with --model"
+        )
+
+
+def _check_depth(deep: bool) -> None:
+    if deep:
+        raise ConfigError(
+            "more than 8 bits a channel, which no codec writes that the network knows"
+        )
 
 
 def _opened(data: bytes, origin: Origin | None) -> tuple[Picture, bytes | None]:
     """The decoded picture of a file, and its EXIF."""
+    with contextlib.suppress(UnknownOriginError):  # damage is for the decoder to name
+        _check_depth(is_deep_codec(data))
     if origin is not None and origin.codec == "bpg":
         return to_picture(Image.fromarray(_decoder(data, origin).decode(data))), None
+    _check_depth(is_deep(data, MAX_PIXELS))
     with warnings.catch_warnings():
         warnings.simplefilter("error", PixelWarning)
         try:
             image = read_image(data, MAX_PIXELS)
         except PixelWarning as warning:
             raise ConfigError(f"{warning}: restore them one by one") from None
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        raise ConfigError(
-            "more than 8 bits a channel, which no codec writes that the network knows"
-        )
+    return to_picture(image), _exif_of(image)
+
+
+def _exif_of(image: Image.Image) -> bytes | None:
     exif = image.info.get(_EXIF)
-    return to_picture(image), exif if isinstance(exif, bytes) else None
+    return exif if isinstance(exif, bytes) else None
 
 
 def _decoder(data: bytes, origin: Origin) -> Anchor:
@@ -199,8 +253,8 @@ def _image(picture: Picture, rgb: NDArray[np.uint8], exif: bytes | None) -> Imag
 
 
 def _file_of(image: Image.Image) -> bytes | None:
-    """The file that an untouched image was opened from; None where there is none to be had."""
-    if image.format is None:  # any operation on an image makes one without
+    """The file that an image of this size was opened from; None where there is none to be had."""
+    if image.format is None:  # most operations on an image make one without
         return None
     stream = getattr(image, "fp", None) or getattr(image, "_fp", None)
     name = getattr(image, "filename", "")
@@ -218,3 +272,22 @@ def _file_of(image: Image.Image) -> bytes | None:
         except (OSError, SyntaxError, ValueError):
             return None
     return data if found.size == image.size and found.format == image.format else None
+
+
+def _shows(data: bytes, picture: Picture) -> bool:
+    """Whether a file is still what a picture looks like: paint leaves no other trace.
+
+    Raises:
+        ConfigError: where the file is one that is not restored.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PixelWarning)  # said of the picture already
+        try:
+            found, _ = _opened(data, None)
+        except UnreadableImageError:  # changed since, or of a kind that only a plugin reads
+            return False
+    if not torch.equal(found.rgb, picture.rgb):
+        return False
+    if found.alpha is None or picture.alpha is None:
+        return found.alpha is picture.alpha
+    return np.array_equal(found.alpha, picture.alpha)

@@ -41,7 +41,7 @@ def smaller(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """(H, W, 3) → (⌈H/factor⌉, ⌈W/factor⌉, 3), antialiased (Lanczos, three lobes)."""
     if factor == 1:
         return rgb
-    height, width = (math.ceil(side / factor) for side in rgb.shape[:2])
+    height, width = _side_lengths(rgb.shape[0], rgb.shape[1], factor)
     image = Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
@@ -54,7 +54,15 @@ def enlarged(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     return np.asarray(image)
 
 
-def factor_between(small: tuple[int, ...], height: int, width: int) -> float:
-    """The one of ``FACTORS`` by which a picture of (height, width) has become ``small``."""
+def factor_between(small: tuple[int, ...], height: int, width: int) -> float | None:
+    """The one of ``FACTORS`` by which :func:`smaller` makes a picture of (height, width) ``small``.
+
+    None if none does. Of several, which only pictures of a few pixels have, the nearest one.
+    """
+    fitting = [f for f in FACTORS if small[:2] == _side_lengths(height, width, f)]
     ratio = math.sqrt(height * width / (small[0] * small[1]))
-    return min(FACTORS, key=lambda factor: abs(factor - ratio))
+    return min(fitting, key=lambda factor: abs(factor - ratio), default=None)
+
+
+def _side_lengths(height: int, width: int, factor: float) -> tuple[int, int]:
+    return math.ceil(height / factor), math.ceil(width / factor)

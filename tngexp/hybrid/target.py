@@ -14,7 +14,7 @@ from tngexp.anchors.base import Pixels
 from tngexp.errors import ConfigError
 from tngexp.hybrid.codec import HybridCodec
 from tngexp.hybrid.model import Hybrid
-from tngexp.metrics import ms_ssim, psnr
+from tngexp.metrics import check_ms_ssim_side, ms_ssim, psnr
 
 __all__ = ["Coded", "Target", "code_to"]
 
@@ -43,7 +43,8 @@ def code_to(
 
     Each factor that the network was trained for is tried, and of each the settings that bisection
     leads to. Quality is that of the restored picture: PSNR, or MS-SSIM where the network was
-    trained for it or a target asks for it.
+    trained for it or a target asks for it. PSNR also chooses the best file of a size where a
+    picture is too small for MS-SSIM.
 
     Args:
         base: writes the file.
@@ -54,9 +55,12 @@ def code_to(
         progress: called with the share that is done.
 
     Raises:
-        ConfigError: when no setting reaches the target.
+        ConfigError: when no setting reaches the target, or the picture is too small for MS-SSIM as
+            a target.
         AnchorError: when the codec is missing or fails.
     """
+    if target == "ms_ssim":
+        check_ms_ssim_side(*rgb.shape[:2])
     similar = target == "ms_ssim" or (target == "bpp" and _trained_for_similarity(network))
     found: list[Coded] = []
     factors = (1.0,) if network is None else network.factors

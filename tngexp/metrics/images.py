@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from tngexp.types import MS_SSIM_MIN_SIDE
+from tngexp.types import MS_SSIM_MIN_SIDE, ConfigError
 
-__all__ = ["ms_ssim", "ms_ssim_db", "psnr", "round_to_8_bit"]
+__all__ = ["check_ms_ssim_side", "ms_ssim", "ms_ssim_db", "psnr", "round_to_8_bit"]
 
 
 def round_to_8_bit(x: Tensor) -> Tensor:
@@ -46,6 +46,19 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
         round_to_8_bit(x.float()), round_to_8_bit(x_hat.float()), data_range=1.0, reduction="none"
     )
     return value.flatten()
+
+
+def check_ms_ssim_side(height: int, width: int) -> None:
+    """See that :func:`ms_ssim` of an image of so many pixels is a number.
+
+    Raises:
+        ConfigError: if it would be NaN.
+    """
+    if min(height, width) < MS_SSIM_MIN_SIDE:
+        raise ConfigError(
+            f"MS-SSIM is not defined for a shorter side below {MS_SSIM_MIN_SIDE} pixels; this "
+            f"image has {width}×{height}"
+        )
 
 
 def ms_ssim_db(value: Tensor) -> Tensor:

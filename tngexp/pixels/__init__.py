@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tngexp.pixels.errors import PixelWarning, UnreadableImageError
-from tngexp.pixels.files import decoding, read_header, read_image
-from tngexp.pixels.modes import Levels, image_levels, over_white
+from tngexp.pixels.files import decoding, is_deep, read_header, read_image
+from tngexp.pixels.modes import Levels, holds_deep, image_levels, over_white
 from tngexp.pixels.picture import Picture, Source, to_picture
 
 __all__ = [
@@ -14,7 +14,9 @@ __all__ = [
     "Source",
     "UnreadableImageError",
     "decoding",
+    "holds_deep",
     "image_levels",
+    "is_deep",
     "over_white",
     "read_header",
     "read_image",

@@ -14,9 +14,9 @@ from PIL import Image, UnidentifiedImageError
 
 from tngexp.errors import ConfigError
 from tngexp.pixels.errors import PixelWarning, UnreadableImageError
-from tngexp.pixels.modes import check_white, load
+from tngexp.pixels.modes import check_white, holds_deep, load
 
-__all__ = ["decoding", "read_header", "read_image"]
+__all__ = ["decoding", "is_deep", "read_header", "read_image"]
 
 # Only these decoders may run, whatever a file's first bytes say: others (EPS) call programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "GIF")
@@ -77,6 +77,16 @@ def read_header(source: Path | bytes) -> tuple[tuple[int, int], str | None]:
 
     with decoding():
         return _opened(source, look)
+
+
+def is_deep(source: Path | bytes, max_pixels: int | None = None) -> bool:
+    """Whether a file holds more than 8 bits a channel, as Pillow's reading of its header tells.
+
+    Raises:
+        UnreadableImageError: as :func:`read_image`, as far as the header tells.
+    """
+    with decoding(max_pixels):
+        return _opened(source, holds_deep)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import warnings
 from typing import Any, NamedTuple
 
@@ -22,13 +23,14 @@ from tngexp.pixels.colour import note_cicp
 from tngexp.pixels.errors import PixelWarning
 from tngexp.pixels.levels import scaled, to_levels
 
-__all__ = ["Levels", "check_white", "image_levels", "load", "over_white"]
+__all__ = ["Levels", "check_white", "holds_deep", "image_levels", "load", "over_white"]
 
 _GREY = ("1", "L", "LA", "La")
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 # What PNG's transparent colour is to be multiplied with where Pillow spreads the pixels but not it.
 _SPREAD = {"L;2": 85, "L;4": 17}
+_DEEP = re.compile(r"\w+;16[BLN]")  # raw modes; BGR;16 is one of 5 and 6 bits
 
 
 class Levels(NamedTuple):
@@ -112,6 +114,21 @@ def check_white(image: Image.Image) -> None:
         f"{what} have no defined white; save the image with 8 or 16 unsigned bits, scaled so that "
         "white is 255 or 65535"
     )
+
+
+def holds_deep(image: Image.Image) -> bool:
+    """Whether an image holds more than 8 bits a channel, or its file does if it is not yet decoded.
+
+    Pillow cuts those of colour to 8, and only grey keeps them. What AVIF holds it does not tell.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return True
+    for *_, given in getattr(image, "tile", None) or ():
+        args = given if isinstance(given, tuple | list) else (given,)
+        white = args[1] if image.format == "PPM" and len(args) > 1 else 0
+        if _DEEP.fullmatch(str(args[0])) or white > 255:
+            return True
+    return False
 
 
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

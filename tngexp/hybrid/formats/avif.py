@@ -12,6 +12,7 @@ from tngexp.hybrid.formats.bits import BitReader, cut
 __all__ = ["AVIF"]
 
 _WHAT = "an AVIF file"
+_HIGH_DEPTH = 0x40  # of the third byte of a configuration: 10 or 12 bits
 _IN_FILE, _IN_META = 0, 1  # construction_method: where an item's bytes are
 
 
@@ -68,6 +69,15 @@ def write_field(data: bytes, content: bytes) -> bytes:
         parts.append(part)
     payload = FIELD_NAME + content
     return b"".join([*parts, (8 + len(payload)).to_bytes(4, "big"), b"free", payload])
+
+
+def is_deep(data: bytes) -> bool:
+    """By what the configuration of any of its pictures (AV1 in ISOBMFF §2.3) says."""
+    payload = data
+    for name, header in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+        payload = _named(_boxes(payload)).get(name, b"")[header:]
+    configurations = (box.payload for box in _boxes(payload) if box.name == b"av1C")
+    return any(cut(content, 2, 1, _WHAT)[0] & _HIGH_DEPTH for content in configurations)
 
 
 def _brands(data: bytes) -> set[bytes]:
@@ -173,4 +183,4 @@ def _item(wanted: int, reader: BitReader, data: bytes, meta: dict[bytes, bytes])
     raise UnknownOriginError(f"{_WHAT} without a picture")
 
 
-AVIF = Format("AVIF", matches, read_origin, read_field, write_field)
+AVIF = Format("AVIF", matches, read_origin, read_field, write_field, is_deep)

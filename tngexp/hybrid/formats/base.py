@@ -44,6 +44,7 @@ class Format(NamedTuple):
     read_origin: Callable[[bytes], Origin]
     read_field: Callable[[bytes], bytes | None]  # the field's content without its name
     write_field: Callable[[bytes, bytes], bytes]  # (file, content) → file with this field alone
+    is_deep: Callable[[bytes], bool] = lambda data: False  # more than 8 bits a channel
 
 
 def geometric_mean(values: Iterable[float]) -> float:

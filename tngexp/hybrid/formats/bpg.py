@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tngexp.hybrid.formats.base import Format, Origin, UnknownOriginError
-from tngexp.hybrid.formats.bits import BitReader
+from tngexp.hybrid.formats.bits import BitReader, cut
 from tngexp.hybrid.formats.hevc import START_CODE, Sequence, read_pictures_origin, split
 
 __all__ = ["BPG"]
@@ -13,7 +13,7 @@ __all__ = ["BPG"]
 _WHAT = "a BPG file"
 _MAGIC = b"BPG\xfb"
 _EXTENSION, _ALPHA2, _ANIMATION = 0x08, 0x04, 0x01  # of the sixth byte
-_ALPHA1 = 0x10  # of the fifth
+_ALPHA1, _DEPTH = 0x10, 0x0F  # of the fifth; the depth less 8
 _CHROMA_FORMATS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 1, 5: 2}  # by pixel_format; 4 and 5 are as in video
 _TAG = 0x74 << 14 | 0x6E << 7 | 0x47
 """Of the field: the letters tnG, which as all tags is written in groups of 7 bits."""
@@ -49,6 +49,10 @@ def read_origin(data: bytes) -> Origin:
     sequence = Sequence(chroma_format, False, header.flag())
     units = split(START_CODE + reader.take(reader.left // 8))  # the first one has none
     return read_pictures_origin((unit.content for unit in units), {0: sequence})
+
+
+def is_deep(data: bytes) -> bool:
+    return cut(data, len(_MAGIC), 1, _WHAT)[0] & _DEPTH > 0
 
 
 def read_field(data: bytes) -> bytes | None:
@@ -99,4 +103,4 @@ def _pack_ue7(value: int) -> bytes:
     return bytes(reversed(groups))
 
 
-BPG = Format("BPG", matches, read_origin, read_field, write_field)
+BPG = Format("BPG", matches, read_origin, read_field, write_field, is_deep)

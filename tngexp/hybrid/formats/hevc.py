@@ -232,4 +232,5 @@ def _skip_ue(reader: BitReader, times: int) -> None:
         reader.ue()
 
 
+# Of any depth: what the anchor ``hevc`` writes of 8 bits is coded with 10.
 HEVC = Format("HEVC", matches, read_origin, read_field, write_field)
