@@ -139,22 +139,22 @@ def _picture(image: Image.Image, options: dict[str, Any]) -> Picture:
     finally:
         image.info = before
     if "exif" in options:
-        turned = _turned(options["exif"])
-        picture = picture._replace(orientation=turned if turned in range(2, 9) else None)
+        picture = picture._replace(orientation=_turned(options["exif"]))
     return picture
 
 
-def _turned(exif: Any) -> object:
-    """The orientation that ``exif`` tells, if any."""
+def _turned(exif: Any) -> int | None:
+    """The orientation that ``exif`` tells, where it is not upright."""
     if not isinstance(exif, Image.Exif | bytes | None):
         raise ValueError(f"exif must be an Exif of Pillow, bytes or None, not {exif!r}")
     try:
         if not isinstance(exif, Image.Exif):
             data, exif = exif or b"", Image.Exif()
             exif.load(data)
-        return exif.get(_ORIENTATION)
+        turned = exif.get(_ORIENTATION)
     except Exception as error:  # of Pillow's readers, any at all
         raise ValueError(f"exif is damaged: {error}") from error
+    return turned if turned in range(2, 9) else None
 
 
 def _quality(value: Any) -> float | None:

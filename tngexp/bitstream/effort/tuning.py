@@ -83,14 +83,14 @@ def tuning_of(
 
 def _mixed(told: Mapping[str, Any]) -> MixedLoss:
     """The loss that a codec was trained for, with its weights."""
-    weights = {name: told.get(name) for name in ("msssim_weight", "mse_weight")}
-    if None in weights.values():
+    msssim_weight, mse_weight = told.get("msssim_weight"), told.get("mse_weight")
+    if msssim_weight is None or mse_weight is None:
         raise ConfigError(
             "the codec was trained for a mixed loss, and its file does not tell how MS-SSIM and "
             "MSE are weighted, so no effort above 0 knows what to search for. Take the checkpoint "
             "of its training, which tells, or code it with effort 0"
         )
-    return MixedLoss(**_LADDER, **weights)
+    return MixedLoss(**_LADDER, msssim_weight=msssim_weight, mse_weight=mse_weight)
 
 
 def _step(loss: RateDistortionLoss) -> float:
