@@ -24,7 +24,7 @@ from tngexp.datasets.images import Photo, Pixels
 from tngexp.evaluation.anchor_cache import Entry, Point, cached_file, keep, locate, read, sha256
 from tngexp.evaluation.measure import measure_coder
 from tngexp.evaluation.photos import digest, pixels_of
-from tngexp.hybrid.codec import base_name, codec_of, codecs_of
+from tngexp.hybrid.codec import base_name, codec_of, codecs_by_name, codecs_of
 from tngexp.metrics.extra import check_metrics
 from tngexp.metrics.records import ImageRecord
 from tngexp.types import ConfigError, TngexpError
@@ -124,10 +124,10 @@ def decode_record(cache: Path, record: ImageRecord) -> Pixels:
 
 def _available(anchors: Sequence[str | Anchor]) -> tuple[list[Anchor], list[str]]:
     """The codecs that can run, each once, and lines about those that cannot."""
-    made = [
-        codec for one in anchors for codec in (codecs_of(one) if isinstance(one, str) else [one])
-    ]
-    unique = {codec.name: codec for codec in made}.values()
+    named = codecs_by_name(one for one in anchors if isinstance(one, str))
+    made = [codec for one in anchors for codec in (named[one] if isinstance(one, str) else [one])]
+    # JPEG is a curve of its own beside that of JPEG of any size, which it is a point of.
+    unique = {(codec.name, codec.label): codec for codec in made}.values()
     lines = {codec.name: codec.missing() for codec in unique}
     found = [codec for codec in unique if lines[codec.name] is None]
     return found, [line for line in lines.values() if line is not None]

@@ -37,7 +37,7 @@ from tngexp.evaluation.curves import curve_key
 from tngexp.evaluation.progress import image_progress
 from tngexp.evaluation.tsv import write_tsv
 from tngexp.evaluation.viewer import choose_photos, viewer_images
-from tngexp.hybrid.codec import HybridCodec, base_name, codecs_of
+from tngexp.hybrid.codec import HybridCodec, base_name, codecs_by_name
 from tngexp.hybrid.model import load_hybrid
 from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
@@ -94,7 +94,7 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
         photos = choose_photos(photos, plain["images"], "images")
     shown = choose_photos(photos, plain["viewer"]["images"])
     out = Path(plain["out"])
-    anchored = {name: codecs_of(name) for name in plain["anchors"]}
+    anchored = codecs_by_name(plain["anchors"])
     wanted = _label_of(
         plain["reference"],
         {name: found[0].label for name, found in anchored.items()},
