@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
-from support import checkpoint, photo
+from rich.console import Console
+from support import checkpoint, image_record, photo
 
 import tngexp
 from tngexp import evaluate as entry
@@ -25,6 +29,7 @@ from tngexp.datasets.images import DataWarning
 from tngexp.evaluation import RecordFile, load_models, measure, measure_codecs, photos_to_measure
 from tngexp.evaluation.codecs import reconstruction
 from tngexp.evaluation.tsv import read_tsv
+from tngexp.evaluation.summary import records_table
 from tngexp.model.codec import Codec
 from tngexp.types import TngexpError
 
@@ -384,3 +389,16 @@ def test_identical_images_have_no_psnr() -> None:
 
     x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
     assert torch.isinf(psnr(x, x)).all()
+def test_means_of_some_of_the_images_are_marked() -> None:
+    def shown(*figures: float | None) -> str:
+        one = image_record()
+        records = [replace(one, measured=replace(one.measured, psnr_db=f)) for f in figures]
+        file = io.StringIO()
+        Console(file=file, width=80, color_system=None).print(records_table(records))
+        return file.getvalue()
+
+    assert "32.00* " in shown(31.0, None, 33.0)
+    assert "*: of fewer images" in shown(31.0, None, 33.0)
+    assert "*" not in shown(31.0, 32.0, 33.0)
+
+
