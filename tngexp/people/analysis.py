@@ -19,7 +19,7 @@ from tngexp.common.atomic import replacing
 from tngexp.common.folders import shown_path
 from tngexp.people.bradley_terry import FEW, differences, interval, links, resampled
 from tngexp.people.key import Study, read_study
-from tngexp.people.options import connected, plain_options
+from tngexp.people.options import connected, label_of, plain_options
 from tngexp.people.plot import save_scores
 from tngexp.people.votes import Votes, read_votes
 from tngexp.report.table import Cell, Column, Table, refused
@@ -92,8 +92,8 @@ def analyse(config: DictConfig | Mapping[str, Any]) -> Scores:
     out = Path(plain["out"])
     study = read_study(out / "study.json")
     wanted = plain["reference"]
-    if wanted is not None and wanted not in study.codecs:
-        raise ConfigError(f"reference={wanted} is none of the codecs: {', '.join(study.codecs)}")
+    if wanted is not None:
+        wanted = label_of(wanted, study.codecs)
     votes = read_votes(plain["results"], study)
     found, contests, reference = score(
         study.codecs, votes.wins, wanted, plain["resamples"], plain["seed"], study.reference
