@@ -133,7 +133,10 @@ def test_quality_is_of_the_images_that_the_rate_is_of(tmp_path) -> None:
                 f"q{i}",
                 (
                     ImagePoint("a", 192, 192, 9, 0.1 * 2**i, 30.0 + i, 1 - 0.1 / 2**i),
-                    replace(small, bpp=0.4 * 2**i, psnr_db=28.0 + i, **other if i else {}),
+                    replace(
+                        small,
+                        **{"bpp": 0.4 * 2**i, "psnr_db": 28.0 + i, **(other if i else {})},
+                    ),
                 ),
             )
             for i in range(5)
