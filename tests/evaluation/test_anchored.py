@@ -4,7 +4,9 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -68,7 +70,8 @@ class Coarse(Anchor):
     def _encode(self, rgb: Pixels, setting: float) -> bytes:
         if setting == 64:
             raise AnchorError("Coarse cannot encode this image: too coarse")
-        self.encoded.append(setting)
+        if rgb.any():  # none of the tests' photos is black
+            self.encoded.append(setting)
         step = int(setting)
         return np.array(rgb.shape[:2], "<u2").tobytes() + (rgb // step * step).tobytes()
 
@@ -92,6 +95,24 @@ def without(record: ImageRecord, *names: str) -> dict[str, Any]:
 
 def run(codec: Coarse, cache: Path, **options) -> Anchored:
     return measure_anchors([codec], PHOTOS, cache, workers=1, **options)
+
+
+def test_a_codec_loads_what_it_needs_before_it_is_timed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[Any] = []
+
+    class Spied(Coarse):
+        def _encode(self, rgb: Pixels, setting: float) -> bytes:
+            happened.append(rgb.shape[:2])
+            return super()._encode(rgb, setting)
+
+    clock = SimpleNamespace(perf_counter=lambda: happened.append("clock") or 0.0)
+    monkeypatch.setattr(import_module("tngexp.evaluation.measure"), "time", clock)
+    monkeypatch.setattr(anchored, "_WARM", set())
+    run(Spied(), cache, settings={"coarse": 8})
+    timed = [["clock", size, "clock", "clock"] for size in ((16, 24), (30, 20))]
+    assert happened == [(16, 16), *timed[0], *timed[1]]
 
 
 def test_records_are_complete(codec: Coarse, cache: Path) -> None:
@@ -317,6 +338,7 @@ def test_a_failure_names_image_and_setting(codec: Coarse, cache: Path) -> None:
         ({"metrics": ["sharpness"]}, "no metric called 'sharpness'"),
         ({"settings": {"coarse": "abc"}}, "coarse: step must be .* not 'abc'"),
         ({"settings": [8]}, "anchor_settings="),
+        ({"settings": {"coarse": []}}, r"anchor_settings={coarse:\[\]} measures nothing"),
     ],
 )
 def test_wrong_options_are_explained(
@@ -338,6 +360,25 @@ def test_a_photo_that_cannot_be_decoded_is_named(
     bad = FilePhoto(tmp_path / "bad.png", "sub/bad.png", 1)
     with pytest.raises(DataError, match=r"^sub/bad\.png: not an image"):
         measure_anchors([codec], [*PHOTOS, bad], cache, workers=1)
+
+
+def test_a_photo_that_changes_meanwhile_is_not_kept_under_its_old_pixels(
+    codec: Coarse, cache: Path
+) -> None:
+    @dataclass
+    class Changing:
+        name: str = "a.png"
+        short_side: int = 16
+        decoded: int = 0
+
+        def decode(self) -> Pixels:
+            self.decoded += 1
+            return PHOTOS[0].decode() // self.decoded
+
+    with pytest.raises(TngexpError, match=r"^a\.png was changed while it was measured; run again"):
+        measure_anchors([codec], [Changing()], cache, workers=1)
+    assert codec.encoded == []
+    assert not list(cache.rglob("*.json"))
 
 
 def test_there_must_be_a_worker(codec: Coarse, cache: Path) -> None:

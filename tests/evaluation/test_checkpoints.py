@@ -87,6 +87,48 @@ def test_runs_of_an_earlier_version_are_points_of_the_same_curve(
     assert len({model.key.config_sha256 for model in models}) == 1
 
 
+def test_checkpoints_of_one_run_are_curves_of_their_own(
+    run: Callable[..., Path], tmp_path: Path
+) -> None:
+    best = run("a", rate="variable") / "checkpoints" / "best.ckpt"
+    later = run("later", rate="variable") / "checkpoints" / "best.ckpt"
+    last = later.rename(best.with_name("last.ckpt"))
+    assert [model.curve for model in load_models([best, last])] == ["a, best", "a, last"]
+    # Beside another run of that name.
+    other = run("b/a", rate="variable")
+    labels = [model.curve for model in load_models([best, last, other])]
+    assert labels == [f"{tmp_path / 'a'}, best", "a, last", f"{tmp_path / 'b' / 'a'}"]
+
+
+def test_one_file_under_two_paths_is_one_checkpoint(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = run("a", rate="variable") / "checkpoints" / "best.ckpt"
+    monkeypatch.chdir(path.parent)
+    assert len(load_models([path, path.name])) == 1
+
+
+def test_checkpoints_of_one_lmbda_are_no_two_points_of_a_curve(run: Callable[..., Path]) -> None:
+    files = []
+    for index, lmbda in enumerate((0.01, 0.02)):
+        best = run(f"sweep/{index}", lmbda=lmbda) / "checkpoints" / "best.ckpt"
+        torch.manual_seed(7 + index)  # other weights
+        later = run(f"later/{index}", lmbda=lmbda) / "checkpoints" / "best.ckpt"
+        files += [best, later.rename(best.with_name("last.ckpt"))]
+    models = load_models(files)
+    assert [model.curve for model in models] == ["sweep, best", "sweep, last"] * 2
+    assert [model.setting(None) for model in models] == ["λ=0.01"] * 2 + ["λ=0.02"] * 2
+
+
+def test_labels_that_are_still_equal_are_numbered(run: Callable[..., Path]) -> None:
+    folders = [run(name, rate="variable") for name in ("a", "b", "c")]
+    path = folders[0] / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["tngexp"]["config"]["name"] = "b"  # as the folder of another one
+    torch.save(content, path)
+    assert [model.curve for model in load_models(folders)] == ["b", "b (2)", "c"]
+
+
 def test_curves_can_be_named(run: Callable[..., Path]) -> None:
     a, b = run("a"), run("b", rate="variable")
     models = load_models({"mine": [str(a)], "other": str(b)})

@@ -14,8 +14,10 @@ from support import checkpoint, photo, wandb_records
 
 from tngexp import compare as entry
 from tngexp.common.configuration import CONF_DIR
+from tngexp.evaluation import photos_to_measure
 from tngexp.evaluation.compare import _label_of
 from tngexp.evaluation.tsv import read_tsv
+from tngexp.evaluation.viewer import choose_photos
 from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import Curve
 from tngexp.model.codec import Codec
@@ -137,6 +139,45 @@ def test_an_unknown_reference_is_told_before_anything_is_measured(
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("name", ["webp", "WebP"])
+def test_a_reference_that_is_missing_is_told_with_the_way_to_get_it(name: str) -> None:
+    anchors, lines = {"jpeg": "JPEG 4:2:0", "webp": "WebP"}, {"webp": "WebP is missing: pip"}
+    with pytest.raises(ConfigError, match=f"^reference={name}: WebP is missing: pip$"):
+        _label_of(name, anchors, ["b"], (), lines)
+    assert _label_of("WebP", anchors, ["WebP"], (), lines) == "WebP"  # a codec called so
+    assert _label_of("jpeg", anchors, ["b"], (), lines) == "JPEG 4:2:0"
+
+
+def test_nothing_to_measure_is_one_line_that_says_why(
+    words: list[str], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tngexp.anchors.pillow.PillowAnchor.missing", lambda self: "pip install x")
+    kept = [word for word in words if word.partition("=")[0] not in ("runs", "anchors")]
+    assert entry.main([*kept, "runs=[]", "anchors=[webp]"]) == 2
+    assert capsys.readouterr().err == "error: nothing was measured: pip install x\n"
+
+
+def test_an_image_that_is_named_twice_is_measured_once(photos: Path) -> None:
+    _, found = photos_to_measure(
+        {"_target_": "tngexp.datasets.folder.FolderDataModule", "root": photos, "val_root": None}
+    )
+    chosen = choose_photos(found, ["photo1", "photo0.png", "photo1.png"], "images", 1)
+    assert [one.name for one in chosen] == ["photo1.png", "photo0.png"]
+
+
+def test_two_quoted_curves_of_one_name_are_told_before_anything_is_measured(
+    words: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    paths = [tmp_path / name / "r.json" for name in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(json.dumps({"bpp": [0.2], "psnr": [28]}))
+    assert entry.main([*words, f"published=[{paths[0]},{paths[1]}]"]) == 2
+    error = capsys.readouterr().err
+    assert f"{paths[0]} and {paths[1]} would both be called quoted-r" in error
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_missing_anchor_is_left_out_with_a_line(
     words: list[str], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -217,6 +258,9 @@ def test_a_codec_called_as_an_anchor_is_another_curve(
         ("viewer.bpp=low", "viewer.bpp="),
         ("viewer.images=true", "viewer.images="),
         ("+anchor_settings=[3]", "anchor_settings="),
+        ("+anchor_settings={jpeg:[]}", "anchor_settings={jpeg:[]} measures nothing"),
+        ("images=0", "images=0 leaves no photo"),
+        ("images=[]", "images=[] leaves no photo"),
         ("runs=[nope.ckpt]", "no such checkpoint"),
         ("published=[nope.json]", "nope.json"),
         ("reference=vvc", "none of the curves"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +18,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from rich.console import Console
 from skimage.metrics import peak_signal_noise_ratio
-from support import checkpoint, photo
+from support import checkpoint, image_record, photo
 
 import tngexp
 from tngexp import evaluate as entry
@@ -24,6 +29,7 @@ from tngexp.common.configuration import CONF_DIR
 from tngexp.datasets.images import DataWarning
 from tngexp.evaluation import RecordFile, load_models, measure, measure_codecs, photos_to_measure
 from tngexp.evaluation.codecs import reconstruction
+from tngexp.evaluation.summary import records_table
 from tngexp.evaluation.tsv import read_tsv
 from tngexp.model.codec import Codec
 from tngexp.types import TngexpError
@@ -73,6 +79,31 @@ def test_reported_figures_are_those_of_the_file(make_codec: Callable[..., Codec]
     )
     assert measurement.ms_ssim is not None
     assert measure(codec, rgb[:100], None)[0].ms_ssim is None
+
+
+def test_a_codec_loads_what_it_needs_before_it_is_timed(
+    make_codec: Callable[..., Codec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    def spied(name: str) -> Callable[..., Any]:
+        method = getattr(ImageCodec, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            happened.append(name)
+            return method(*arguments, **options)
+
+        return call
+
+    for name in ("compress", "decompress"):
+        monkeypatch.setattr(ImageCodec, name, spied(name))
+    clock = SimpleNamespace(perf_counter=lambda: happened.append("clock") or 0.0)
+    monkeypatch.setattr(import_module("tngexp.evaluation.measure"), "time", clock)
+    codec = ImageCodec(make_codec(prior="gmm")).eval()
+    for _ in range(2):
+        measure(codec, np.array(photo(40, 30)), None)
+    timed = ["clock", "compress", "clock", "decompress", "clock"]
+    assert happened == ["compress", "decompress", *timed, *timed]
 
 
 def test_files_on_disk_agree_with_the_records(
@@ -376,6 +407,19 @@ def test_bad_input_is_one_message(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_means_of_some_of_the_images_are_marked() -> None:
+    def shown(*figures: float | None) -> str:
+        one = image_record()
+        records = [replace(one, measured=replace(one.measured, psnr_db=f)) for f in figures]
+        file = io.StringIO()
+        Console(file=file, width=80, color_system=None).print(records_table(records))
+        return file.getvalue()
+
+    assert "32.00* " in shown(31.0, None, 33.0)
+    assert "*: of fewer images" in shown(31.0, None, 33.0)
+    assert "*" not in shown(31.0, 32.0, 33.0)
 
 
 def test_identical_images_have_no_psnr() -> None:

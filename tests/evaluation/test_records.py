@@ -119,6 +119,18 @@ def test_a_record_without_the_metrics_asked_for_does_not_count(tmp_path: Path) -
     assert again.measured.metrics["ssim"] == 0.1
 
 
+def test_an_older_record_counts_for_metrics_that_the_newest_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    for name in ("vif", "gmsd", "vif"):
+        RecordFile(path).add(with_metrics(name))
+    RecordFile(path).add(with_metrics("dss"))
+    records = RecordFile(path)
+    assert records.get(KEY) == with_metrics("dss")
+    assert records.get(KEY, ["gmsd"]) == [*records][1]
+    assert records.get(KEY, ["vif"]) is [*records][2]
+    assert records.get(KEY, ["vif", "gmsd"]) is None
+
+
 def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     RecordFile(path).add(image_record())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tngexp.anchors import AnchorError, anchor
 from tngexp.datasets.images import FilePhoto
 from tngexp.evaluation.anchored import decode_record, measure_anchors
 from tngexp.evaluation.curves import to_curves
-from tngexp.hybrid.codec import HybridCodec, codec_of, codecs_of
+from tngexp.hybrid.codec import HybridCodec, codec_of, codecs_by_name, codecs_of
 from tngexp.hybrid.model import condition_of, save_hybrid
 from tngexp.hybrid.note import Note, add_note, read_note
 from tngexp.hybrid.origin import UnknownOriginError, read_origin
@@ -66,8 +67,26 @@ def test_any_size_is_one_curve(network: Path, tmp_path: Path) -> None:
     records = measure_anchors(names, photos, tmp_path / "c", settings=settings, workers=1).records
     curves = to_curves(records)
     assert [(curve.kind, len(curve.points)) for curve in curves] == [("anchor", 6), ("codec", 6)]
+    # JPEG alone stays a curve of its own.
+    names.append("jpeg")
+    records = measure_anchors(names, photos, tmp_path / "c", settings=settings, workers=1).records
+    assert [len(curve.points) for curve in to_curves(records)] == [6, 6, 2]
     with pytest.raises(ConfigError, match="Did you mean 'jpeg'"):
         codecs_of("jpg@any")
+
+
+def test_networks_of_one_name_are_two_curves(network: Path) -> None:
+    last = network.with_name("other") / network.name
+    last.parent.mkdir()
+    shutil.copy(network, last)
+    one, other = f"jpeg+{network}", f"jpeg+{last}"
+    found = codecs_by_name([one, other, f"webp+{network}", "jpeg", one])
+    assert {name: [codec.label for codec in codecs] for name, codecs in found.items()} == {
+        one: [f"JPEG 4:2:0 + small ({network})"],
+        other: [f"JPEG 4:2:0 + small ({last})"],
+        f"webp+{network}": ["WebP + small"],
+        "jpeg": ["JPEG 4:2:0"],
+    }
 
 
 @pytest.mark.parametrize(

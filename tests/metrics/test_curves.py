@@ -130,3 +130,13 @@ def test_the_front_of_two_interleaved_curves() -> None:
     mixed = Curve.sorted([*good.points, *bad.points])
     assert pareto(mixed) == good.points
     assert all(p in good.points for p in pareto(mixed, "ms_ssim_db", convex=True))
+
+
+def test_the_front_is_of_the_images_that_have_the_quality() -> None:
+    points = [
+        RDPoint("a", (image("a", bpp=0.2, ms_ssim=0.9), image("b", bpp=2.0, ms_ssim=None))),
+        RDPoint("b", (image("a", bpp=0.4, ms_ssim=0.95), image("b", bpp=1.0, ms_ssim=None))),
+    ]
+    assert pareto(points, "ms_ssim_db") == tuple(points)
+    perfect = RDPoint("c", (image("a", psnr_db=None), image("b", psnr_db=40.0)))
+    assert perfect not in pareto([*points, perfect])

@@ -25,6 +25,7 @@ from tngexp.model.codec import Codec
 from tngexp.people.key import read_study
 from tngexp.people.making import ruined
 from tngexp.people.matching import nearest
+from tngexp.people.options import label_of
 from tngexp.types import ConfigError
 
 
@@ -247,6 +248,7 @@ def test_pairs_of_unequal_bytes_are_left_out_and_said(made, tmp_path: Path, caps
         ("size=[8,8]", "size=[8, 8] must be width and height"),
         ("size=big", "size='big' must be width and height"),
         ("images=0", "images=0 leaves no photo"),
+        ("images=[]", "images=[] leaves no photo"),
         ("reference=x", "reference=x is none of the codecs: JPEG"),
         ("anchors=[jpg]", "no anchor called 'jpg'"),
     ],
@@ -255,6 +257,26 @@ def test_bad_options_are_refused(
     made, tmp_path: Path, capsys: Any, word: str, message: str
 ) -> None:
     assert message in refusal(made, tmp_path, capsys, word)
+
+
+def test_a_reference_is_called_as_in_anchors_and_an_unknown_one_is_told_before_coding(
+    made, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr("tngexp.people.making._code", None)
+        assert "none of the codecs" in refusal(made, tmp_path, capsys, "reference=bpg")
+    assert entry.main([*made.words[:-1], f"out={out}", "reference=webp"]) == 0
+    assert read_study(out / "study.json").reference == "WebP"
+
+
+def test_a_name_of_an_anchor_means_the_anchor() -> None:
+    labels = ["WebP", "JPEG 4:2:0"]
+    assert label_of("webp", labels) == "WebP"
+    assert label_of("JPEG 4:2:0", labels) == "JPEG 4:2:0"
+    assert label_of("webp", [*labels, "WebP (anchor)"]) == "WebP (anchor)"
+    with pytest.raises(ConfigError, match=r"reference=jxl is none of the codecs: WebP, .*\(pip\)"):
+        label_of("jxl", labels, ["pip"])
 
 
 def test_a_key_that_was_changed_is_refused(made, tmp_path: Path) -> None:

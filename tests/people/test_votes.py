@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tngexp import study as entry
+from tngexp.people.key import write_study
 from tngexp.people.votes import read_votes
 from tngexp.types import ConfigError
 
@@ -117,6 +119,31 @@ def test_one_person_is_said_to_be_one(made, answer, capsys: Any) -> None:
     assert entry.main([f"results={path}", f"out={made.page.parent}", "resamples=200"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "there is one participant: intervals come from resampling votes" in shown
+
+
+def test_two_codecs_that_no_chain_of_wins_connects_have_no_verdict(
+    made, answer, tmp_path: Path, capsys: Any
+) -> None:
+    # JPEG and WebP are never shown together, and beat AVIF every time.
+    *strong, weak = made.study.codecs
+    pairs = tuple(p for p in made.study.pairs if weak in (p.a.codec, p.b.codec))
+    study = replace(made.study, pairs=pairs)
+    write_study(study, tmp_path / "study.json")
+    given = choices(made._replace(study=study), made.study.codecs)
+    for number in range(6):
+        answer(f"p{number}", given, study=study.id)
+    words = [f"results=[{tmp_path / 'results'}]", f"out={tmp_path}", "resamples=100"]
+    assert entry.main([*words, f"reference={strong[0]}"]) == 0
+    assert "NaN" not in capsys.readouterr().out
+    found = json.loads((tmp_path / "scores.json").read_text())
+    said = "no chain of wins leads from"
+    (contest,) = [c for c in found["contests"] if {c["one"], c["other"]} == set(strong)]
+    assert (contest["share"], contest["low"], contest["high"]) == (None, None, None)
+    assert not contest["decided"]
+    assert contest["refused"].startswith(said)
+    (score,) = [s for s in found["scores"] if s["codec"] == strong[1]]
+    assert (score["score"], score["low"], score["high"]) == (None, None, None)
+    assert score["refused"].startswith(said)
 
 
 def test_a_missing_key_and_an_unknown_reference_are_refused(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import Curve, ImagePoint, RDPoint, to_db
 from tngexp.report.published import read_published, to_compressai
 from tngexp.types import TngexpError
@@ -121,6 +123,37 @@ def test_a_figure_that_a_point_lacks_is_left_out() -> None:
     lacking = RDPoint("q", (ImagePoint("a", 64, 64, 9, 0.5, 34.0, None),))
     results = to_compressai(Curve("m", "m", "codec", (*curve.points, lacking), ""))["results"]
     assert results.keys() == {"psnr-rgb", "bpp"}
+
+
+def test_quality_is_of_the_images_that_the_rate_is_of(tmp_path) -> None:
+    def curve(**other: float | None) -> Curve:
+        small = ImagePoint("b", 150, 150, 9, 0.4, 28.0, 0.5)
+        points = [
+            RDPoint(
+                f"q{i}",
+                (
+                    ImagePoint("a", 192, 192, 9, 0.1 * 2**i, 30.0 + i, 1 - 0.1 / 2**i),
+                    replace(
+                        small,
+                        **{"bpp": 0.4 * 2**i, "psnr_db": 28.0 + i, **(other if i else {})},
+                    ),
+                ),
+            )
+            for i in range(5)
+        ]
+        return Curve("m", "m", "codec", tuple(points), "weights 0123")
+
+    for name, kept, measured in (
+        ("ms-ssim-rgb", "psnr_db", curve(ms_ssim=None)),
+        ("psnr-rgb", "ms_ssim_db", curve(psnr_db=None)),
+    ):
+        content = to_compressai(measured)
+        again = read_published(write(tmp_path, content))
+        assert curve_bd_rate(again, measured, kept).value == pytest.approx(0)
+        assert name not in content["results"]
+        assert content["description"] == (
+            f"weights 0123; {name} is left out, as not every image has one"
+        )
 
 
 @pytest.fixture

@@ -216,6 +216,19 @@ def test_further_metrics_have_a_table_where_some_were_measured() -> None:
     assert value.note == "2 of 3 have swd_fine"
 
 
+def test_means_of_some_of_the_images_say_so() -> None:
+    first = CODEC.points[0]
+    images = (replace(first.images[0], psnr_db=None, ms_ssim=None), *first.images[1:])
+    measured = replace(CODEC, points=(replace(first, images=images), *CODEC.points[1:]))
+    tables = comparison_tables([measured, BPG], "bpg")
+    for key in ("points", "own-points"):
+        table = next(table for table in tables if table.key == key)
+        labels = [column.label for column in table.columns]
+        row = dict(zip(labels, table.rows[0], strict=True))
+        assert row["PSNR (dB)"].note == "2 of 3 have PSNR"
+        assert row["MS-SSIM"].note == "2 of 3 have MS-SSIM"
+
+
 def test_without_a_reference_nothing_is_against_it() -> None:
     keys = [table.key for table in comparison_tables([CODEC], None)]
     assert keys == ["equal-ms-ssim", "equal-psnr", "points", "complexity"]

@@ -91,6 +91,37 @@ def test_a_codec_s_run_can_be_sorted_and_drawn_by_rate(tmp_path: Path) -> None:
     assert (started.run_group, started.job_type) == ("pair", "curve")
 
 
+def test_quality_is_drawn_over_the_rate_of_its_images(tmp_path: Path) -> None:
+    points = tuple(
+        RDPoint(
+            f"q={rate}",
+            (
+                ImagePoint("a.png", 200, 180, 100, rate, 30.0, 0.9),
+                ImagePoint("small.png", 20, 18, 100, 3 * rate, psnr, None),
+            ),
+        )
+        for rate, psnr in ((0.25, 28.0), (0.5, None))
+    )
+    mixed = Curve("mixed", "mixed", "codec", points, "a test")
+    with run_logger(CONFIG, tmp_path / "out", "mixed", None, job="curve") as logger:
+        log_points(logger, mixed)
+        log_curves(logger, [mixed])
+    found = history(tmp_path / "out")
+    assert found["rd/bpp"] == [0.5, 0.25, 1.0, 0.5]  # of both images, of the large one, …
+    assert found["rd/psnr_db"] == [29.0]  # the other one came back exactly
+    assert found["rd/ms_ssim"] == [0.9, 0.9]
+    figures = summary(tmp_path / "out")
+    assert figures["bpp"] == 1.0
+    assert not {"psnr_db", "ms_ssim"} & figures.keys()
+    contents = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "out").rglob("media/table/**/*.table.json")
+    ]
+    charts = [content for content in contents if "lineKey" in content["columns"]]
+    drawn = [[row[chart["columns"].index("step")] for row in chart["data"]] for chart in charts]
+    assert sorted(drawn) == [[0.25, 0.5], [0.5]]  # MS-SSIM and PSNR
+
+
 def test_all_curves_share_a_chart_and_tables_keep_their_numbers(tmp_path: Path) -> None:
     table = Table(
         "bd-rate",

@@ -35,6 +35,7 @@ class Point:
     setting: float
     metrics: tuple[str, ...]
     index: int  # of the image among those measured
+    original: str  # digest of its pixels and size
     entry: Path  # the JSON file
 
     @property
@@ -53,20 +54,20 @@ class Entry(NamedTuple):
 
 def locate(
     cache: Path,
-    digest: str,
+    original: str,
     anchor: Anchor,
     version: str,
     setting: float,
     metrics: Sequence[str],
     index: int,
 ) -> Point:
-    """The point of an image, known by a ``digest`` of its pixels and size."""
+    """The point of an image, known by ``original``, a digest of its pixels and size."""
     names = tuple(sorted(set(metrics)))
-    what = [MEASUREMENT_VERSION, digest, anchor.name, anchor.how, version, float(setting), names]
+    what = [MEASUREMENT_VERSION, original, anchor.name, anchor.how, version, float(setting), names]
     # The name may hold the path of a network.
     folder = anchor.name if "/" not in anchor.name else f"{anchor.name.partition('+')[0]}+network"
     entry = cache / folder / f"{sha256(json.dumps(what).encode())}.json"
-    return Point(anchor, version, setting, names, index, entry)
+    return Point(anchor, version, setting, names, index, original, entry)
 
 
 def keep(point: Point, measured: Measurement, data: bytes) -> None:

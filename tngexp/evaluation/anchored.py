@@ -7,6 +7,7 @@ milliseconds from one that takes seconds.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -17,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from tngexp.anchors import Anchor, AnchorError
@@ -24,12 +26,15 @@ from tngexp.datasets.images import Photo, Pixels
 from tngexp.evaluation.anchor_cache import Entry, Point, cached_file, keep, locate, read, sha256
 from tngexp.evaluation.measure import measure_coder
 from tngexp.evaluation.photos import digest, pixels_of
-from tngexp.hybrid.codec import base_name, codec_of, codecs_of
+from tngexp.hybrid.codec import base_name, codec_of, codecs_by_name, codecs_of
 from tngexp.metrics.extra import check_metrics
 from tngexp.metrics.records import ImageRecord
 from tngexp.types import ConfigError, TngexpError
 
 __all__ = ["Anchored", "cached_file", "decode_record", "measure_anchors"]
+
+
+_WARM: set[str] = set()  # names of the codecs that have coded in this process
 
 
 class Anchored(NamedTuple):
@@ -68,6 +73,7 @@ def measure_anchors(
         ConfigError: for a name, setting or metric that does not exist.
         DataError: for an image that cannot be decoded, by name.
         AnchorError: when a codec fails; the message names the image.
+        TngexpError: when a photo is changed while it is measured.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, not {workers}")
@@ -124,10 +130,10 @@ def decode_record(cache: Path, record: ImageRecord) -> Pixels:
 
 def _available(anchors: Sequence[str | Anchor]) -> tuple[list[Anchor], list[str]]:
     """The codecs that can run, each once, and lines about those that cannot."""
-    made = [
-        codec for one in anchors for codec in (codecs_of(one) if isinstance(one, str) else [one])
-    ]
-    unique = {codec.name: codec for codec in made}.values()
+    named = codecs_by_name(one for one in anchors if isinstance(one, str))
+    made = [codec for one in anchors for codec in (named[one] if isinstance(one, str) else [one])]
+    # JPEG is a curve of its own beside that of JPEG of any size, which it is a point of.
+    unique = {(codec.name, codec.label): codec for codec in made}.values()
     lines = {codec.name: codec.missing() for codec in unique}
     found = [codec for codec in unique if lines[codec.name] is None]
     return found, [line for line in lines.values() if line is not None]
@@ -138,6 +144,12 @@ def _settings(codecs: Sequence[Anchor], given: Mapping[str, Any]) -> dict[str, t
     if not isinstance(given, Mapping):
         raise ConfigError(f"anchor_settings={given!r} must be like {{jpeg:[10,50],webp:[30]}}")
     given = {k: v if isinstance(v, list | tuple) else [v] for k, v in given.items()}
+    for name, own in given.items():
+        if not own:
+            raise ConfigError(
+                f"anchor_settings={{{name}:[]}} measures nothing; give settings, or leave "
+                f"{name} out of anchors="
+            )
     for name in given.keys() - {codec.name for codec in codecs}:
         codecs_of(name)  # a codec that is not measured may have settings, one that is none may not
     settings = {}
@@ -154,11 +166,18 @@ def _settings(codecs: Sequence[Anchor], given: Mapping[str, Any]) -> dict[str, t
 def _with_pixels(
     points: Iterable[Point], photos: Sequence[Photo]
 ) -> Iterator[tuple[Point, Pixels, str]]:
-    """Points, which come image by image, with the pixels and name of their photo."""
+    """Points, which come image by image, with the pixels and name of their photo.
+
+    Raises:
+        TngexpError: for a photo whose pixels are no longer those that its points are kept under.
+    """
     for index, group in itertools.groupby(points, key=lambda point: point.index):
-        rgb = pixels_of(photos[index])
+        rgb, name = pixels_of(photos[index]), photos[index].name
+        original = digest(rgb)
         for point in group:
-            yield point, rgb, photos[index].name
+            if point.original != original:
+                raise TngexpError(f"{name} was changed while it was measured; run again")
+            yield point, rgb, name
 
 
 def _measured(
@@ -206,6 +225,7 @@ def _start_worker() -> None:
 
 def _measure(point: Point, rgb: Pixels, name: str) -> Point:
     codec = point.anchor
+    _warm_up(codec)
     try:
         measurement, data = measure_coder(
             rgb, lambda: codec.encode(rgb, point.setting), codec.decode, point.metrics
@@ -214,6 +234,14 @@ def _measure(point: Point, rgb: Pixels, name: str) -> Point:
         raise AnchorError(f"{name}, {codec.describe(point.setting)}: {error}") from error
     keep(point, measurement, data)
     return point
+
+
+def _warm_up(codec: Anchor) -> None:
+    """Have a codec load what it codes with in this process, so that it is not timed with a file."""
+    if codec.name not in _WARM:
+        _WARM.add(codec.name)
+        with contextlib.suppress(TngexpError):  # the first image will tell, by name
+            codec.decode(codec.encode(np.zeros((16, 16, 3), np.uint8), codec.settings[0]))
 
 
 def _record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,8 +86,8 @@ def load_models(places: Places) -> list[Model]:
 
     Args:
         places: names of shipped models, files, run folders or sweep folders. Runs that differ in λ
-            alone form one curve. A mapping names the curves: label → one place or several. Copies
-            of one checkpoint are one point of a curve.
+            alone form one curve; several checkpoints of a run are on several. A mapping names the
+            curves: label → one place or several. Copies of one checkpoint are one point of a curve.
 
     Raises:
         CheckpointError: for a missing, damaged or foreign checkpoint, or none at all.
@@ -102,9 +103,9 @@ def load_models(places: Places) -> list[Model]:
         )
     paths = list(dict.fromkeys(path for place in places for path in find_checkpoints(place)))
     loaded = [(path, load(path), read_checkpoint(path)) for path in paths]
-    return _distinct(
-        _model(entry, label) for entry, label in zip(loaded, _labels(loaded), strict=True)
-    )
+    models = [_model(entry, "") for entry in loaded]
+    labels = _labels(loaded, models)
+    return _distinct(replace(m, curve=label) for m, label in zip(models, labels, strict=True))
 
 
 def divide(places: Places) -> tuple[Places, list[str]]:
@@ -249,7 +250,7 @@ def _curve(entry: _Loaded) -> str:
     """Equal for the points of one curve."""
     path, codec, checkpoint = entry
     if codec.model.rate.variable:
-        return str(path)
+        return str(path.resolve())
     content = checkpoint["tngexp"]
     if not content.get("config"):
         return _hash(modernise(content["codec"]))
@@ -259,28 +260,53 @@ def _curve(entry: _Loaded) -> str:
     return _hash(kept)
 
 
-def _labels(loaded: Sequence[_Loaded]) -> list[str]:
+def _curves(loaded: Sequence[_Loaded], models: Sequence[Model]) -> list[tuple[str, int]]:
+    """Of each checkpoint what is equal for the points of one curve.
+
+    Another checkpoint of the same experiment and λ, as the last one beside the best, is no further
+    point: the first ones of each λ form a curve, and so do the second ones.
+    """
+    seen: dict[tuple[str, float], list[CodecKey]] = {}
+    found = []
+    for entry, one in zip(loaded, models, strict=True):
+        curve = _curve(entry)
+        if one.lmbda is None:  # unknown, or every rate
+            found.append((curve, 0))
+            continue
+        contents = seen.setdefault((curve, one.lmbda), [])
+        if one.key not in contents:
+            contents.append(one.key)
+        found.append((curve, contents.index(one.key)))
+    return found
+
+
+def _labels(loaded: Sequence[_Loaded], models: Sequence[Model]) -> list[str]:
     """Of each checkpoint the label of its curve: the shortest that no other curve has."""
-    members: dict[str, list[_Loaded]] = {}
-    for entry in loaded:
-        members.setdefault(_curve(entry), []).append(entry)
+    curves = _curves(loaded, models)
+    members: dict[tuple[str, int], list[_Loaded]] = {}
+    for curve, entry in zip(curves, loaded, strict=True):
+        members.setdefault(curve, []).append(entry)
     names = {curve: _names(group) for curve, group in members.items()}
-    chosen = {}
+    chosen: dict[tuple[str, int], str] = {}
     for curve, candidates in names.items():
         others = [name for other, name in names.items() if other != curve]
         unique = (c for i, c in enumerate(candidates) if all(c != other[i] for other in others))
-        chosen[curve] = next(unique, candidates[-1])
-    return [chosen[_curve(entry)] for entry in loaded]
+        label = next(unique, candidates[-1])
+        # The folder of one may be called as the file of another.
+        numbered = itertools.chain([label], (f"{label} ({n})" for n in itertools.count(2)))
+        chosen[curve] = next(name for name in numbered if name not in chosen.values())
+    return [chosen[curve] for curve in curves]
 
 
-def _names(group: Sequence[_Loaded]) -> tuple[str, str, str]:
-    """Labels for a curve, from the shortest to one that is surely its own."""
+def _names(group: Sequence[_Loaded]) -> tuple[str, ...]:
+    """Labels for a curve, from the shortest to one that names its files, too."""
     paths = [path.absolute() for path, _, _ in group]
     folders = [p.parent.parent if p.parent.name == _BEST.parent.name else p for p in paths]
     common = Path(os.path.commonpath(folders))
     full = str((group[0][2]["tngexp"].get("config") or {}).get("name") or common.stem)
     short = "-".join(part for part in full.split("-") if "=" not in part) or full
-    return short, common.stem, str(common)
+    files = ", ".join(dict.fromkeys(path.stem for path in paths))
+    return short, common.stem, str(common), f"{common.stem}, {files}", f"{common}, {files}"
 
 
 def _hash(content: Any) -> str:

@@ -37,7 +37,7 @@ from tngexp.evaluation.curves import curve_key
 from tngexp.evaluation.progress import image_progress
 from tngexp.evaluation.tsv import write_tsv
 from tngexp.evaluation.viewer import choose_photos, viewer_images
-from tngexp.hybrid.codec import HybridCodec, base_name, codecs_of
+from tngexp.hybrid.codec import HybridCodec, base_name, codecs_by_name
 from tngexp.hybrid.model import load_hybrid
 from tngexp.metrics.comparison import curve_bd_rate
 from tngexp.metrics.curves import QUALITY_METRICS, Curve
@@ -88,21 +88,24 @@ def compare(config: DictConfig | Mapping[str, Any]) -> Comparison:
     if codecs or not plain["anchors"]:
         models = at_efforts(load_models(codecs), plain["efforts"], plain["tune"])
         models = at_looks(models, plain["looks"], plain["look_from"])
-    quoted = [read_published(path) for path in plain["published"]]
+    quoted = _quoted(plain["published"])
     dataset, photos = photos_to_measure(plain["data"], plain["held_out"])
     if plain["images"] is not None:
-        photos = choose_photos(photos, plain["images"], "images")
+        photos = choose_photos(photos, plain["images"], "images", 1)
     shown = choose_photos(photos, plain["viewer"]["images"])
     out = Path(plain["out"])
-    anchored = {name: codecs_of(name) for name in plain["anchors"]}
+    anchored = codecs_by_name(plain["anchors"])
     wanted = _label_of(
         plain["reference"],
         {name: found[0].label for name, found in anchored.items()},
         [model.curve for model in models],
         quoted,
+        {name: line for name, found in anchored.items() if (line := found[0].missing())},
     )
 
     records, notes = _measure(plain, models, photos, dataset, out)
+    if not records and not quoted:
+        raise ConfigError(f"nothing was measured: {'; '.join(notes)}")
     labels = list(dict.fromkeys(model.curve for model in models))
     costs = {label: details(next(m for m in models if m.curve == label).codec) for label in labels}
     behind = {
@@ -135,6 +138,22 @@ def _runs(value: Any) -> list[str] | dict[str, list[str]]:
     if isinstance(value, Mapping):
         return {str(label): as_list(f"runs.{label}", places) for label, places in value.items()}
     return as_list("runs", value)
+
+
+def _quoted(paths: Sequence[str]) -> list[Curve]:
+    """The curves of ``published=``; refuses two of one name before anything is measured."""
+    found: dict[str, str] = {}
+    curves = []
+    for path in dict.fromkeys(paths):
+        curve = read_published(path)
+        other = found.setdefault(curve.key, path)
+        if other != path:
+            raise ConfigError(
+                f"published={other} and {path} would both be called {curve.key}; rename one of "
+                "the files"
+            )
+        curves.append(curve)
+    return curves
 
 
 def _rates(value: Any) -> list[float]:
@@ -246,6 +265,7 @@ def _label_of(
     anchors: Mapping[str, str],
     codecs: Sequence[str],
     quoted: Sequence[Curve] = (),
+    missing: Mapping[str, str] = {},
 ) -> str | None:
     """The label, or what may be one, that ``reference=`` means; told before all is measured.
 
@@ -254,10 +274,13 @@ def _label_of(
         anchors: name → label.
         codecs: labels of trained codecs.
         quoted: curves that have their keys already.
+        missing: name of an anchor that cannot run → how to get it.
 
     Raises:
         ConfigError: where no curve will be called so.
     """
+    absent = {name: label for name, label in anchors.items() if name in missing}
+    anchors = {name: label for name, label in anchors.items() if name not in missing}
     if wanted is None or wanted in anchors:
         return anchors.get(wanted or "")
     # A codec may be called as an anchor is; their keys differ.
@@ -266,6 +289,9 @@ def _label_of(
     for label in labels:
         keys.append(curve_key(label, keys))
     if wanted not in (*labels, *keys, *(name for c in quoted for name in (c.key, c.label))):
+        for name, label in absent.items():
+            if wanted in (name, label, curve_key(label)):
+                raise ConfigError(f"reference={wanted}: {missing[name]}")
         others = [*keys[len(set(anchors.values())) :], *(curve.key for curve in quoted)]
         known = ", ".join([*anchors, *others])
         raise ConfigError(f"reference={wanted} is none of the curves: {known}")

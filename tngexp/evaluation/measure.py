@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ __all__ = ["MEASUREMENT_VERSION", "measure", "measure_coder"]
 MEASUREMENT_VERSION = 1
 """Part of the key of all kept figures; to be raised when measuring or a metric's definition
 changes."""
+
+_WARM: WeakKeyDictionary[ImageCodec, set[float]] = WeakKeyDictionary()
+"""Looks at which codecs have coded in this process."""
 
 
 def measure_coder(
@@ -101,7 +105,7 @@ def measure(
     if quality is not None:
         coded = torch.tensor([index_to_quality(quality_to_index(quality))])
     device = next(codec.parameters()).device
-    codec.prepare().painters.at(look)  # made once for all files, and so not timed with one
+    _warm_up(codec, look)
     return measure_coder(
         rgb,
         lambda: codec.compress(Image.fromarray(rgb), quality, effort, tune=tune),
@@ -110,6 +114,15 @@ def measure(
         lambda: float(codec.model.estimate_bpp(_tensor(rgb).to(device), coded)),
         PeakMemory(device),
     )
+
+
+def _warm_up(codec: ImageCodec, look: float) -> None:
+    """Have made and loaded what all files need, so that it is not timed with the first one."""
+    looks = _WARM.setdefault(codec, set())
+    if look not in looks:
+        # Compiled loops are loaded, or even compiled, by what first calls them.
+        codec.decompress(codec.compress(Image.new("RGB", (1, 1))), look=look)
+        looks.add(look)
 
 
 def _tensor(rgb: NDArray[np.uint8]) -> torch.Tensor:

@@ -32,7 +32,7 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._all: list[ImageRecord] = []
-        self._found: dict[RecordKey, ImageRecord] = {}
+        self._found: dict[RecordKey, list[ImageRecord]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self._read()
@@ -42,19 +42,18 @@ class RecordFile:
         return iter(self._all)
 
     def get(self, key: RecordKey, metrics: Iterable[str] = ()) -> ImageRecord | None:
-        """The record of a codec's content on a picture's content, if there is one.
+        """The newest record of a codec's content on a picture's content, if there is one.
 
         Args:
             key: codec, picture and quality.
             metrics: further metrics it must hold.
         """
-        record = self._found.get(key)
-        if record is None or not set(metrics) <= record.measured.metrics.keys():
-            return None
-        return record
+        wanted = set(metrics)
+        found = reversed(self._found.get(key, []))
+        return next((one for one in found if wanted <= one.measured.metrics.keys()), None)
 
     def add(self, record: ImageRecord) -> None:
-        """Append a record, at once on disk; it replaces an older one of the same key."""
+        """Append a record, at once on disk; it comes before older ones of the same key."""
         with self.path.open("a", encoding="utf-8") as file:
             # In ASCII: a file's name need not be valid text, nor free of line separators.
             file.write(json.dumps(record.to_json(), allow_nan=False) + "\n")
@@ -63,7 +62,7 @@ class RecordFile:
     def _take(self, record: ImageRecord) -> None:
         self._all.append(record)
         if record.original is not None:
-            self._found[record.key] = record
+            self._found.setdefault(record.key, []).append(record)
 
     def _read(self) -> None:
         whole, end, rest = self.path.read_bytes().rpartition(b"\n")

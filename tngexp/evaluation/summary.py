@@ -29,10 +29,14 @@ def records_table(records: Sequence[ImageRecord]) -> Table:
             name += f", look {record.look:g}"
         rows.setdefault((name, record.quality), []).append(record.measured)
     numbers = {name: n for n, name in enumerate(dict.fromkeys(c for c, _ in rows), start=1)}
+    lines = [f"{n}: {name}" for name, n in numbers.items()]
+    partial = [_few(group, name) for group in rows.values() for name in ("psnr_db", "ms_ssim")]
+    if any(partial):
+        lines.append("*: of fewer images; others are too small, or came back exactly")
     table = Table(
         title="real files, header included; means over images",
         # As text: a name in brackets would be taken for formatting.
-        caption=Text("\n".join(f"{n}: {name}" for name, n in numbers.items())),
+        caption=Text("\n".join(lines)),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -52,8 +56,8 @@ def records_table(records: Sequence[ImageRecord]) -> Table:
             str(len(group)),
             _shown(_mean(m.bpp for m in group), 4),
             _excess(group),
-            _shown(_mean(m.psnr_db for m in group), 2),
-            _shown(similarity, 4),
+            _shown(_mean(m.psnr_db for m in group), 2) + _few(group, "psnr_db"),
+            _shown(similarity, 4) + _few(group, "ms_ssim"),
             _shown(decibels, 2),
             _shown(_mean(m.encode_s for m in group), 2),
             _shown(_mean(m.decode_s for m in group), 2),
@@ -68,6 +72,12 @@ def _excess(group: Sequence[Measurement]) -> str:
     if len(estimates) < len(group):
         return "n/a"
     return f"{8 * sum(m.bytes for m in group) / sum(estimates) - 1:+.2%}"
+
+
+def _few(group: Sequence[Measurement], name: str) -> str:
+    """A mark for a mean of some of the images."""
+    known = sum(getattr(measured, name) is not None for measured in group)
+    return "*" if 0 < known < len(group) else ""
 
 
 def _mean(figures: Iterable[float | None]) -> float | None:

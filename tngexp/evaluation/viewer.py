@@ -20,26 +20,31 @@ __all__ = ["choose_photos", "viewer_images"]
 
 
 def choose_photos(
-    photos: Sequence[Photo], wanted: Any, option: str = "viewer.images"
+    photos: Sequence[Photo], wanted: Any, option: str = "viewer.images", least: int = 0
 ) -> list[Photo]:
     """So many photos, evenly spread over the set, or those named (with or without extension).
+
+    One that is named twice is chosen once.
 
     Args:
         photos: of the set.
         wanted: how many, a name, or a list of names.
         option: what messages call ``wanted``.
+        least: how many there must be.
 
     Raises:
-        ConfigError: for a name that is not in the set, or neither numbers nor names.
+        ConfigError: for a name that is not in the set, neither numbers nor names, or too few.
     """
     wanted = [wanted] if isinstance(wanted, str) else wanted
     number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
     if not number and not (isinstance(wanted, list) and all(isinstance(w, str) for w in wanted)):
         raise ConfigError(f"{option}={wanted!r} must say how many images, or be a list of names")
+    if (wanted if number else len(wanted)) < least:
+        raise ConfigError(f"{option}={wanted!r} leaves no photo; {option}=8 takes eight")
     if number:
         count = max(0, min(wanted, len(photos)))
         return [photos[(2 * i + 1) * len(photos) // (2 * count)] for i in range(count)]
-    chosen = []
+    chosen = {}
     for name in wanted:
         found = [p for p in photos if name in (p.name, p.name.rpartition(".")[0])]
         if not found:
@@ -47,8 +52,8 @@ def choose_photos(
                 f"{option}: there is no image called {name}; the set has "
                 f"{', '.join(p.name for p in photos[:5])}, …"
             )
-        chosen.append(found[0])
-    return chosen
+        chosen[found[0].name] = found[0]
+    return [*chosen.values()]
 
 
 def viewer_images(

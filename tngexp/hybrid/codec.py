@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, final
@@ -28,7 +30,7 @@ from tngexp.metrics import ms_ssim, psnr
 from tngexp.model.files import locate
 from tngexp.types import ConfigError, TngexpError
 
-__all__ = ["HybridCodec", "base_name", "codec_of", "codecs_of", "digest_of"]
+__all__ = ["HybridCodec", "base_name", "codec_of", "codecs_by_name", "codecs_of", "digest_of"]
 
 _ANY = "@any"
 _SIMILAR = ("msssim", "mixed")  # objectives by which MS-SSIM decides what is worse
@@ -197,6 +199,26 @@ def codecs_of(name: str) -> list[Anchor]:
         shown = f" + {_short(model)}" if model else ""
         found.append(replace(scaled, label=f"{anchor(base).label}, any size{shown}"))
     return [*found]
+
+
+def codecs_by_name(names: Iterable[str]) -> dict[str, list[Anchor]]:
+    """:func:`codecs_of` each name; where two are of one label, their networks' files are told.
+
+    Raises:
+        ConfigError: as :func:`codec_of`.
+    """
+    made = {name: codecs_of(name) for name in dict.fromkeys(names)}
+    codecs = {(found[0].name, found[0].label) for found in made.values()}
+    labels = Counter(label for _, label in codecs)
+    return {
+        name: [
+            replace(codec, label=f"{codec.label} ({codec.model})")
+            if isinstance(codec, HybridCodec) and codec.model and labels[codec.label] > 1
+            else codec
+            for codec in found
+        ]
+        for name, found in made.items()
+    }
 
 
 def base_name(name: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from tngexp.logs.loggers import finish, is_wandb, log_config, log_lines, make_loggers, readable
-from tngexp.metrics.curves import QUALITY_METRICS, Curve
+from tngexp.metrics.comparison import rate_and_quality, series
+from tngexp.metrics.curves import QUALITY_METRICS, Curve, RDPoint
 from tngexp.metrics.records import ImageRecord
 from tngexp.report.table import Table
 
@@ -100,10 +101,9 @@ def log_curves(logger: Logger | None, curves: Sequence[Curve]) -> None:
     for metric, label in QUALITY_METRICS.items():
         lines = {}
         for curve in curves:
-            known = [(p.bpp, y) for p in curve.points if (y := getattr(p, metric)) is not None]
-            if known:
-                xs, ys = zip(*known, strict=True)
-                lines[curve.label] = (xs, ys)
+            rates, quality = series(curve, metric)
+            if rates:
+                lines[curve.label] = (rates, quality)
         if lines:
             log_lines(logger, f"rd/chart_{metric}", lines, f"{label} against bpp", "bpp")
 
@@ -113,8 +113,10 @@ def log_points(
 ) -> None:
     """One codec's curve as W&B's own metrics, so that its charts show a group's runs together.
 
-    The x axis of every ``rd/…`` chart is ``rd/bpp``. The run's summary gets ``bpp``, ``psnr_db``
-    and ``ms_ssim`` of the point in the middle, and the BD-rates: what W&B's table sorts runs by.
+    The x axis of every ``rd/…`` chart is ``rd/bpp``, the rate of the images that have the figure:
+    where some are too small for MS-SSIM, its points have rates of their own. The run's summary gets
+    ``bpp``, ``psnr_db`` and ``ms_ssim`` of the point in the middle, those that all images have, and
+    the BD-rates: what W&B's table sorts runs by.
 
     Args:
         logger: of a run about this codec.
@@ -127,8 +129,9 @@ def log_points(
     run.define_metric("rd/bpp", hidden=True)
     run.define_metric("rd/*", step_metric="rd/bpp")
     for point in curve.points:
-        run.log(_named("rd/", point))
-    summary = _named("", curve.points[len(curve.points) // 2])
+        for figures in _by_rate(point):
+            run.log({f"rd/{name}": value for name, value in figures.items()})
+    summary = _by_rate(curve.points[len(curve.points) // 2])[0]
     summary.update({k: v for k, v in (bd_rates or {}).items() if v is not None})
     run.summary.update(summary)
 
@@ -157,7 +160,14 @@ def log_pictures(logger: Logger | None, pictures: Mapping[str, Path]) -> None:
             logger.log_image(f"comparison/{name}", [str(path)])
 
 
-def _named(prefix: str, point: Any) -> dict[str, float]:
-    values = {"bpp": point.bpp, "psnr_db": point.psnr_db, "ms_ssim": point.ms_ssim}
-    values["ms_ssim_db"] = point.ms_ssim_db
-    return {f"{prefix}{name}": value for name, value in values.items() if value is not None}
+def _by_rate(point: RDPoint) -> list[dict[str, float]]:
+    """A point's figures with the rate of their images: of all of them first."""
+    found = {point.bpp: {"bpp": point.bpp}}
+    for metric in QUALITY_METRICS:
+        pair = rate_and_quality(point, metric)
+        if pair is not None:
+            figures = found.setdefault(pair[0], {"bpp": pair[0]})
+            figures[metric] = pair[1]
+            if metric == "ms_ssim_db" and point.ms_ssim is not None:
+                figures["ms_ssim"] = point.ms_ssim
+    return [*found.values()]

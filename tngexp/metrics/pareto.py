@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tngexp.metrics.comparison import rate_and_quality
 from tngexp.metrics.curves import RDPoint
 
 __all__ = ["efficient", "pareto"]
@@ -37,10 +38,16 @@ def efficient(rates: Sequence[float], quality: Sequence[float], convex: bool = F
 def pareto(
     points: Sequence[RDPoint], metric: str = "psnr_db", convex: bool = False
 ) -> tuple[RDPoint, ...]:
-    """The :func:`efficient` ones of ``points`` by rate and ``metric``, an attribute of theirs."""
-    quality = [getattr(point, metric) for point in points]
-    rates = [point.bpp for point in points]
-    kept = efficient(rates, [math.nan if q is None else q for q in quality], convex)
+    """The :func:`efficient` ones of ``points`` by what they are compared in.
+
+    Args:
+        points: of any curve.
+        metric: one of :data:`~tngexp.metrics.curves.QUALITY_METRICS`, of which
+            :func:`~tngexp.metrics.comparison.rate_and_quality` says rate and quality.
+        convex: as :func:`efficient`.
+    """
+    pairs = [rate_and_quality(point, metric) or (math.nan, math.nan) for point in points]
+    kept = efficient([rate for rate, _ in pairs], [quality for _, quality in pairs], convex)
     return tuple(points[i] for i in kept)
 
 

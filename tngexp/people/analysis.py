@@ -19,7 +19,7 @@ from tngexp.common.atomic import replacing
 from tngexp.common.folders import shown_path
 from tngexp.people.bradley_terry import FEW, differences, interval, links, resampled
 from tngexp.people.key import Study, read_study
-from tngexp.people.options import connected, plain_options
+from tngexp.people.options import connected, label_of, plain_options
 from tngexp.people.plot import save_scores
 from tngexp.people.votes import Votes, read_votes
 from tngexp.report.table import Cell, Column, Table, refused
@@ -92,8 +92,8 @@ def analyse(config: DictConfig | Mapping[str, Any]) -> Scores:
     out = Path(plain["out"])
     study = read_study(out / "study.json")
     wanted = plain["reference"]
-    if wanted is not None and wanted not in study.codecs:
-        raise ConfigError(f"reference={wanted} is none of the codecs: {', '.join(study.codecs)}")
+    if wanted is not None:
+        wanted = label_of(wanted, study.codecs)
     votes = read_votes(plain["results"], study)
     found, contests, reference = score(
         study.codecs, votes.wins, wanted, plain["resamples"], plain["seed"], study.reference
@@ -202,6 +202,8 @@ def _score(
         return Score(name, votes, 0.0, None, None)
     if held < LEAST_VOTES:
         return Score(name, votes, None, None, None, _too_few(held, codecs[base]))
+    if math.isnan(estimate):
+        return Score(name, votes, None, None, None, _unconnected(codecs[base]))
     low, high = bounds
     if not math.isfinite(estimate):
         kind = "won" if estimate > 0 else "lost"
@@ -230,6 +232,8 @@ def _contest(
     one, other, votes = codecs[i], codecs[j], int(total[i, j] + total[j, i])
     if held < LEAST_VOTES:
         return Contest(one, other, votes, None, None, None, False, _too_few(held))
+    if math.isnan(estimate):
+        return Contest(one, other, votes, None, None, None, False, _unconnected())
     low, high = bounds
     share, least, most = (_share(value) for value in (estimate, low, high))
     decided = low > 0
@@ -245,6 +249,11 @@ def _share(difference: float) -> float:
 def _too_few(held: int, other: str = "") -> str:
     between = f"it with {other}" if other else "the two"
     return f"only {held} votes connect {between}, and {LEAST_VOTES} are the least"
+
+
+def _unconnected(other: str = "") -> str:
+    between = f"{other} to it" if other else "one to the other"
+    return f"no chain of wins leads from {between}, either way: the votes say nothing of the two"
 
 
 def _remarks(votes: Votes, scores: Sequence[Score], reference: str) -> list[str]:

@@ -31,7 +31,7 @@ from tngexp.evaluation.viewer import choose_photos
 from tngexp.metrics.records import ImageRecord
 from tngexp.people.key import Pair, Side, Study, check_key, write_study
 from tngexp.people.matching import anchor_near, codec_near
-from tngexp.people.options import connected, plain_options
+from tngexp.people.options import AMONG_CODECS, connected, label_of, plain_options
 from tngexp.report.ballot import Ballot, BallotPair, write_ballot
 from tngexp.report.table import Cell, Column, Table, number
 from tngexp.report.text import print_table
@@ -103,8 +103,9 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
             f"a study compares at least two codecs, and there is {names}: add a codec to runs, or "
             "an anchor, anchors=[jpeg,avif]" + "".join(f" ({note})" for note in notes)
         )
+    reference = _reference(curves, plain["reference"], notes)
     dataset, photos = photos_to_measure(plain["data"], plain["held_out"])
-    cuts = _cut(choose_photos(photos, plain["images"], "images"), plain["size"])
+    cuts = _cut(choose_photos(photos, plain["images"], "images", 1), plain["size"])
 
     height, width = cuts[0].rgb.shape[:2]
     study = Study(
@@ -113,7 +114,7 @@ def make_study(config: DictConfig | Mapping[str, Any]) -> StudyMade:
         catches=tuple(cut.name for cut in cuts) if plain["catches"] else (),
         size=(width, height),
         catch_trials=plain["catches"],
-        reference=_reference(curves, plain["reference"]),
+        reference=reference,
         about={
             "dataset": dataset,
             "bpp": plain["bpp"],
@@ -194,7 +195,7 @@ def _curves(models: Sequence[Model], anchors: Sequence[Anchor]) -> dict[str, lis
         group.append(model)
     for one in anchors:
         # A trained codec may be called as an anchor is.
-        label = one.label if one.label not in curves else f"{one.label} (anchor)"
+        label = one.label if one.label not in curves else AMONG_CODECS.format(one.label)
         curves[label] = one
     return curves
 
@@ -206,8 +207,6 @@ def _cut(photos: Sequence[Photo], size: list[int] | None) -> list[_Cut]:
         ConfigError: for photos that differ in size or are smaller than ``size``.
     """
     whole = [_Cut(photo.name, pixels_of(photo)) for photo in photos]
-    if not whole:
-        raise ConfigError("images=0 leaves no photo to ask about; images=8 takes eight")
     sides = [(cut.rgb.shape[1], cut.rgb.shape[0]) for cut in whole]
     least = [min(_LARGEST, *(side[axis] for side in sides)) for axis in (0, 1)]
     fix = f"size=[{least[0]},{least[1]}] shows the same centre part of each"
@@ -315,12 +314,12 @@ def _side(label: str, version: _Version) -> Side:
     return Side(label, version.record.setting, version.record.measured.bytes, digest)
 
 
-def _reference(curves: Mapping[str, list[Model] | Anchor], wanted: Any) -> str:
+def _reference(
+    curves: Mapping[str, list[Model] | Anchor], wanted: str | None, notes: Sequence[str]
+) -> str:
     """The codec whose score is 0 where it can be: chosen as ``tngexp.compare`` does."""
     if wanted is not None:
-        if wanted not in curves:
-            raise ConfigError(f"reference={wanted} is none of the codecs: {', '.join(curves)}")
-        return str(wanted)
+        return label_of(wanted, tuple(curves), notes)
     anchors = {label: one for label, one in curves.items() if isinstance(one, Anchor)}
     bpg = [label for label, one in anchors.items() if one.name == "bpg"]
     return next(iter([*bpg, *anchors, *curves]))

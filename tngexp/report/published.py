@@ -73,7 +73,8 @@ def to_compressai(curve: Curve) -> dict[str, Any]:
     """``curve`` in CompressAI's layout, for ``json.dump``; means over images.
 
     Seconds are of one image. A figure that some point lacks is left out of all, since the lists
-    must be equally long.
+    must be equally long; so is PSNR or MS-SSIM that some image lacks, since the one list of rates
+    is of all images. ``description`` says so.
     """
     columns: dict[str, list[float | None]] = {
         "psnr-rgb": [point.psnr_db for point in curve.points],
@@ -82,10 +83,21 @@ def to_compressai(curve: Curve) -> dict[str, Any]:
         "encoding_time": [point.encode_s for point in curve.points],
         "decoding_time": [point.decode_s for point in curve.points],
     }
+    images = [image for point in curve.points for image in point.images]
+    partial = [
+        name
+        for name, attribute in (("psnr-rgb", "psnr_db"), ("ms-ssim-rgb", "ms_ssim"))
+        if any(getattr(image, attribute) is None for image in images)
+    ]
+    notes = [f"{name} is left out, as not every image has one" for name in partial]
     return {
         "name": curve.label,
-        "description": curve.source,
-        "results": {name: values for name, values in columns.items() if None not in values},
+        "description": "; ".join([curve.source, *notes]),
+        "results": {
+            name: values
+            for name, values in columns.items()
+            if name not in partial and None not in values
+        },
     }
 
 

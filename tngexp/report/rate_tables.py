@@ -41,6 +41,7 @@ __all__ = [
     "bd_matrix",
     "bd_table",
     "equal_quality_table",
+    "few",
     "own_points_table",
 ]
 
@@ -179,8 +180,8 @@ def own_points_table(curves: Sequence[Curve], anchors: Sequence[Curve]) -> Table
                 label_cell(curve),
                 Cell(point.setting, point.setting),
                 number(point.bpp, 3),
-                number(point.psnr_db, 2, missing="perfect"),
-                number(point.ms_ssim, 4, missing="images too small"),
+                number(point.psnr_db, 2, few(point, "psnr_db", "PSNR"), "perfect"),
+                number(point.ms_ssim, 4, few(point, "ms_ssim", "MS-SSIM"), "images too small"),
                 *(_own_cell(point, anchor, metric) for anchor in anchors for metric in METRICS),
             )
             for curve in curves
@@ -189,6 +190,14 @@ def own_points_table(curves: Sequence[Curve], anchors: Sequence[Curve]) -> Table
         caption="The codec's bits as % of what the other codec needs for the same mean PSNR or "
         "MS-SSIM; 50 is half the bits.",
     )
+
+
+def few(point: RDPoint, attribute: str, name: str) -> str:
+    """A note where not all images have a figure."""
+    if not point.images:
+        return ""
+    count = sum(getattr(image, attribute) is not None for image in point.images)
+    return "" if count == len(point.images) else f"{count} of {len(point.images)} have {name}"
 
 
 def _bd_row(curve: Curve, reference: Curve, metric: Metric) -> tuple[Cell, ...]:

@@ -18,6 +18,7 @@ from tngexp.report.rate_tables import (
     bd_matrix,
     bd_table,
     equal_quality_table,
+    few,
     own_points_table,
 )
 from tngexp.report.table import Cell, Column, Table, label_cell, mean_sd, not_applicable, number
@@ -233,20 +234,12 @@ def _point_row(curve: Curve, point: RDPoint) -> tuple[Cell, ...]:
         Cell(point.setting, point.setting),
         Cell(str(len(images)), len(images)) if images else Cell("–", None, "quoted means"),
         mean_sd(point.bpp, _sd([i.bpp for i in images]), 3),
-        mean_sd(point.psnr_db, _sd([i.psnr_db for i in images]), 2, _few(point, "psnr_db", "PSNR")),
-        number(point.ms_ssim, 4, _few(point, "ms_ssim", "MS-SSIM")),
+        mean_sd(point.psnr_db, _sd([i.psnr_db for i in images]), 2, few(point, "psnr_db", "PSNR")),
+        number(point.ms_ssim, 4, few(point, "ms_ssim", "MS-SSIM")),
         number(point.ms_ssim_db, 2),
         _seconds(point.encode_s),
         _seconds(point.decode_s),
     )
-
-
-def _few(point: RDPoint, attribute: str, name: str) -> str:
-    """A note where not all images have a figure."""
-    if not point.images:
-        return ""
-    count = sum(getattr(image, attribute) is not None for image in point.images)
-    return "" if count == len(point.images) else f"{count} of {len(point.images)} have {name}"
 
 
 def _complexity_row(curve: Curve) -> tuple[Cell, ...]:

@@ -41,7 +41,7 @@ class CompareConf:
     anchors: Any = field(default_factory=lambda: ["jpeg", "webp", "avif", "bpg"])
     anchor_settings: Any = None
     published: Any = field(default_factory=list)
-    reference: Any = None
+    reference: str | None = None
     hull: bool = False
     images: Any = None
     held_out: bool = False
@@ -78,7 +78,7 @@ class StudyConf:
     trials: int = 60
     catches: int = 6
     results: Any = field(default_factory=list)
-    reference: Any = None
+    reference: str | None = None
     resamples: int = 2000
     out: Any = "study"
     cache: Any = None
