@@ -105,6 +105,7 @@ def test_quality_is_drawn_over_the_rate_of_its_images(tmp_path: Path) -> None:
     mixed = Curve("mixed", "mixed", "codec", points, "a test")
     with run_logger(CONFIG, tmp_path / "out", "mixed", None, job="curve") as logger:
         log_points(logger, mixed)
+    with run_logger(CONFIG, tmp_path / "all", "pair", None, job="compare") as logger:
         log_curves(logger, [mixed])
     found = history(tmp_path / "out")
     assert found["rd/bpp"] == [0.5, 0.25, 1.0, 0.5]  # of both images, of the large one, …
@@ -115,7 +116,7 @@ def test_quality_is_drawn_over_the_rate_of_its_images(tmp_path: Path) -> None:
     assert not {"psnr_db", "ms_ssim"} & figures.keys()
     contents = [
         json.loads(path.read_text())
-        for path in (tmp_path / "out").rglob("media/table/**/*.table.json")
+        for path in (tmp_path / "all").rglob("media/table/**/*.table.json")
     ]
     charts = [content for content in contents if "lineKey" in content["columns"]]
     drawn = [[row[chart["columns"].index("step")] for row in chart["data"]] for chart in charts]
