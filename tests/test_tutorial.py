@@ -8,6 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import pytest
 from test_contributing import FILE, ROOT, TINY, in_copy
 
 PAGE = (ROOT / "docs" / "tutorials" / "own_quantizer.md").read_text(encoding="utf-8")
@@ -20,6 +21,7 @@ _TRAIN = [
 _DATA = [word for word in _TRAIN if word.startswith("data.")]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tutorial_runs(tmp_path: Path) -> None:
     for folder in ("tngexp", "conf"):
         shutil.copytree(

@@ -49,7 +49,9 @@ def _steps(folder: Path) -> list[int]:
     return [torch.load(path, weights_only=True)["global_step"] for path in found]
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize(
+    "launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
+)
 def test_a_launcher_trains_every_job(launcher: str, tiny: list[str], tmp_path: Path) -> None:
     words = [f"hydra/launcher={launcher}", "loss.lmbda=0.01,0.02"]
     if launcher == "joblib":
@@ -58,6 +60,7 @@ def test_a_launcher_trains_every_job(launcher: str, tiny: list[str], tmp_path: P
     assert _steps(tmp_path / "sweep") == [2, 2]
 
 
+@pytest.mark.slow
 def test_ray_trains_every_job_and_skips_it_the_next_time(tiny: list[str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     words = ["hydra/launcher=tng_ray", "hydra.launcher.ray.remote.num_cpus=0.5"]
@@ -70,6 +73,7 @@ def test_ray_trains_every_job_and_skips_it_the_next_time(tiny: list[str], tmp_pa
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ckpt")} == before
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_under_ray_is_named_and_the_other_trains(
     tiny: list[str], tmp_path: Path
 ) -> None:
