@@ -69,6 +69,7 @@ def test_a_stop_of_one_process_stops_both_and_resumes_exactly(
     assert not any(name in os.environ for name in ("LOCAL_RANK", "MASTER_PORT"))
 
 
+@pytest.mark.slow
 def test_torchrun_gives_one_run_and_one_summary(tiny: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node=2", "-m", "tngexp.train", "trainer=ddp"]

@@ -110,7 +110,8 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize(("kills", "seed"), [(3, 0), pytest.param(24, 1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("kills", "seed"), [(3, 0), (24, 1)])
 def test_a_killed_sweep_ends_with_the_weights_of_an_undisturbed_one(
     kills: int, seed: int, tiny: list[str], tmp_path: Path
 ) -> None:
